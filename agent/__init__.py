@@ -1,0 +1,1 @@
+"""The agent: intake, buffer, forward, and the life around them."""

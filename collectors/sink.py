@@ -1,0 +1,111 @@
+"""The floor of every collector: rows, streams, lanes, and the sink they are written to.
+
+A row is a plain tuple in the order of its stream's columns. The columns are the fields of a `NamedTuple` that hot
+paths never build; it exists so that names, types and documentation have one place.
+
+    device ──bytes──► collector ──rows──► Sink.put ──► agent (intake, buffer, forward)
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, NewType, Protocol, Union, get_args, get_origin, get_type_hints
+
+Time = NewType("Time", int)
+"""Nanoseconds since the epoch, UTC."""
+
+_COLUMN_TYPES: dict[object, str] = {
+    Time: "time",
+    int: "int",
+    float: "float",
+    bool: "bool",
+    str: "str",
+    bytes: "bytes",
+    dict: "map",
+    list: "list",
+}
+
+
+class Lane(IntEnum):
+    """How soon a row leaves and how late it is evicted. The collector decides it, the sink obeys."""
+
+    URGENT = 0
+    NORMAL = 1
+    BULK = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Rows with fixed columns.
+
+    Attributes:
+        name: as in topics and file names.
+        row: a NamedTuple class whose fields are the columns; the first two are `time` (the device's, nil if it gave
+            none) and `received` (ours).
+        source: the column that silence, rates and "last seen" go by.
+    """
+
+    name: str
+    row: type[Any]
+    source: str
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """Name and wire type of each column, in order (`docs/wire-format.md`, section "Head")."""
+        return columns_of(self.row)
+
+
+@cache
+def columns_of(row: type[Any]) -> tuple[tuple[str, str], ...]:
+    """Derive `(name, wire type)` for each field of a row class; any column may be nil on the wire.
+
+    Raises:
+        TypeError: an annotation that has no wire type.
+    """
+    hints = get_type_hints(row)
+    return tuple((field, _wire_type(hints[field], field)) for field in row._fields)
+
+
+def _wire_type(hint: Any, field: str) -> str:
+    if get_origin(hint) in {Union, UnionType}:
+        (hint,) = (option for option in get_args(hint) if option is not NoneType)
+    bare = get_origin(hint) or hint
+    if bare not in _COLUMN_TYPES:
+        raise TypeError(f"column {field}: {hint!r} has no wire type")
+    return _COLUMN_TYPES[bare]
+
+
+class Sink(Protocol):
+    """What a collector writes to. It knows nothing of disks and custody; those are behind it."""
+
+    def put(
+        self,
+        stream: Stream,
+        rows: Sequence[tuple[Any, ...]],
+        *,
+        lane: Lane = Lane.NORMAL,
+        mark: tuple[str, bytes] | None = None,
+    ) -> None:
+        """Encode rows at once into the open batch of (stream, lane); keep no tuple, never block, never raise.
+
+        Args:
+            stream: whose columns the rows have.
+            rows: in the order in which they were received.
+            lane: decided by the collector.
+            mark: a key and its position (a file offset, a journal cursor), committed with, never before, all rows
+                put before it.
+        """
+
+    async def drain(self) -> None:
+        """Return when there is room. Await it before each read, so that a put after it never drops."""
+
+    def marks(self) -> Mapping[str, bytes]:
+        """Give this collector's committed marks, to read at start."""
+
+    def count(self, reason: str, rows: int = 1) -> None:
+        """Count a loss or a refusal that never became a row, by its reason."""
+
+    def report(self, **facts: object) -> None:
+        """Set what status shows for this collector: plain values, lists and maps of them, replaced by key."""
