@@ -1,0 +1,41 @@
+"""Live rows for whoever watches: `edgepost tail`. With nobody watching, a put pays one truth test.
+
+A tap never slows the agent: its queue is bounded in rows, and what does not fit is counted as lost for that reader.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from collectors.sink import Stream
+
+QUEUE_ROWS: Final = 2_000
+
+
+class Tap:
+    """One reader's queue. Take rows with `await tap.take()`; close it when done."""
+
+    def __init__(self, stream: str | None) -> None:
+        self._stream = stream
+        self._rows: deque[tuple[Stream, tuple[Any, ...]]] = deque()
+        self._lost = 0
+        self._some = asyncio.Event()
+
+    def offer(self, stream: Stream, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Queue rows of a wanted stream, as far as there is room."""
+        if self._stream is not None and stream.name != self._stream:
+            return
+        room = QUEUE_ROWS - len(self._rows)
+        self._rows.extend((stream, row) for row in rows[:room])
+        self._lost += max(0, len(rows) - room)
+        self._some.set()
+
+    async def take(self) -> tuple[list[tuple[Stream, tuple[Any, ...]]], int]:
+        """Wait for rows; give all that are queued, and how many were lost since the last call."""
+        await self._some.wait()
+        rows, lost = list(self._rows), self._lost
+        self._rows.clear()
+        self._lost = 0
+        self._some.clear()
+        return rows, lost
