@@ -153,7 +153,7 @@ class Intake:
     def _seal(self, key: tuple[str, int]) -> None:
         batch = self._open.pop(key)
         self._sealed_bytes += batch.size
-        self._buffer.seal(batch.seal(key[1]))
+        self._buffer.seal(batch.seal(int(key[1])))
 
     def _arm(self, lane: int) -> None:
         """Set the time at which the open batches are due; while nothing is open no timer runs."""

@@ -24,7 +24,9 @@ class StreamTally:
         self.last_seen_ns: int | None = None
         self.sources: dict[Any, int] = {}
         self._source_of = itemgetter(stream.row._fields.index(stream.source))
-        self._seconds = [0] * (RATE_SECONDS + 1)  # the ring of rows per second; its index is the second modulo its length
+        self._seconds = [0] * (
+            RATE_SECONDS + 1
+        )  # the ring of rows per second; its index is the second modulo its length
         self._second = 0
 
     def add(self, rows: Sequence[tuple[Any, ...]], *, size: int) -> None:

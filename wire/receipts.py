@@ -1,6 +1,6 @@
 """Receipts: the next hop's word, batch by batch. Custody ends with it, never before.
 
-    [1, group, [[epoch, lane, seq, digest, outcome, reason], ...]]      `docs/wire-format.md`, section "Receipts"
+[1, group, [[epoch, lane, seq, digest, outcome, reason], ...]]      `docs/wire-format.md`, section "Receipts"
 """
 
 from collections.abc import Sequence

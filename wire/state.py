@@ -61,7 +61,11 @@ def decode_state(payload: bytes) -> State:
         Refused: anything else.
     """
     match unpack(payload, MAX_PAYLOAD):
-        case [1, {"state": "online" | "offline" as state, "epoch": bytes(epoch), "connection": int(number)} as said, *_]:
+        case [
+            1,
+            {"state": "online" | "offline" as state, "epoch": bytes(epoch), "connection": int(number)} as said,
+            *_,
+        ]:
             if len(epoch) == EPOCH_BYTES:
                 return State(
                     online=state == "online",

@@ -9,7 +9,9 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bind: str
 
 
-class Syslog(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="collector", tag="syslog"):
+class Syslog(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="collector", tag="syslog"
+):
     """The syslog collector."""
 
     name: str = "syslog"

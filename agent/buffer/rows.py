@@ -1,0 +1,91 @@
+"""What passes between intake, buffer and forward: sealed batches, held batches, and the settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from wire.names import BatchName
+
+KEY_BITS = 48  # a batch's key in the store: lane << 48 | n, so one B-tree holds three queues
+
+
+class BufferSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much the buffer may take.
+
+    Attributes:
+        limit_bytes: most bytes on disk; then the oldest of the lowest lane above its share is evicted, and declared.
+        keep_free_percent: of the file system, never less than 64 MiB; below it the buffer does not grow.
+        memory_bytes: most bytes held in memory while the disk fails.
+        message_bytes: most bytes of one batch after compression; a larger one is halved by rows.
+    """
+
+    limit_bytes: Annotated[int, msgspec.Meta(ge=16 << 20)] = 2 << 30
+    keep_free_percent: Annotated[int, msgspec.Meta(ge=0, le=90)] = 5
+    memory_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 32 << 20
+    message_bytes: Annotated[int, msgspec.Meta(ge=4 << 10, le=900 << 10)] = 128 << 10
+
+
+SHARES = (0.20, 0.40, 0.10)  # of limit_bytes, guaranteed to urgent, normal, bulk
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose rows these are: agent, site, and the 16 bytes of the machine's boot id."""
+
+    agent: str
+    site: str
+    boot: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Rows of one stream and lane, encoded, not yet compressed nor named.
+
+    `body` is a MessagePack array 32 of row arrays; first_ns and last_ns are receipts of rows.
+    """
+
+    stream: str
+    columns: tuple[tuple[str, str], ...]
+    lane: int
+    rows: int
+    body: bytes
+    first_ns: int
+    last_ns: int
+
+
+class Held(NamedTuple):
+    """One committed batch, as the forwarder takes it. `key` orders it within its lane."""
+
+    name: BatchName
+    key: int
+    stream: str
+    rows: int
+    digest: bytes
+    head: bytes
+    body: bytes
+    committed_ns: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of head and body."""
+        return len(self.head) + len(self.body)
+
+
+class Done(NamedTuple):
+    """The end of a batch's custody: `what` is `confirmed` or `dropped:<reason>`."""
+
+    held: Held
+    what: str
+
+
+@dataclass(slots=True)
+class Changes:
+    """What rides on one transaction beside the new batches."""
+
+    marks: Mapping[tuple[str, str], bytes] = field(default_factory=dict)
+    done: Sequence[Done] = ()
+    parked: Sequence[int] = ()
+    counts: Sequence[tuple[str, str, int]] = ()  # (stream, what, rows)
+    clean: bool = False
