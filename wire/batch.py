@@ -1,74 +1,72 @@
-"""The payload: hop, digest, head and body, and every limit of reading one.
+"""A batch on the wire: payload = hop + digest + head + body.
 
-    [1, hop, digest, head, body]          MessagePack; `docs/wire-format.md`, section "Payload"
-        hop     map, written anew by each sender
-        digest  16 bytes, BLAKE2b over head and body
-        head    bin holding a map: whose rows these are; copied for ever
-        body    bin: zstd(MessagePack of rows); copied for ever
+    payload = msgpack [1, hop, digest, head, body]
+                          │     │      │     └── bin: zstd of the rows ............. copied for ever
+                          │     │      └──────── bin: a map: whose, which, what .... copied for ever
+                          │     └─────────────── BLAKE2b-128 of head and body
+                          └───────────────────── a map each sender writes anew
 
-Reading is total: any bytes give a value or `Refused`. Nothing is decompressed before the frame has declared a size
-within the limits, because python-zstandard believes a declared size (16 KiB became 512 MiB).
+A batch is encoded once, where its rows were received. From then on buffer, wire, relay and resend copy its bytes.
+Decoding is total: any bytes give a `Batch` or `Refused`. Specified in `docs/wire-format.md`.
 """
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from threading import local
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, Final
 
-import msgpack
 import msgspec
-import zstandard
 
-from wire.names import EPOCH_BYTES, MAX_SEQ, BatchName, is_name
+from wire.body import COLUMN_TYPES, MAX_FRAME, MAX_ROWS, MAX_WINDOW, compress, decode_body
+from wire.names import COLUMN, EPOCH_BYTES, LANES, MAX_SEQ, RESERVED_COLUMNS, BatchName, is_name
+from wire.refused import DIGEST, LIMIT, UNDECODABLE, Refused, unpack
+
+__all__ = [
+    "DIGEST_BYTES",
+    "MAX_FRAME",
+    "MAX_HEAD",
+    "MAX_PAYLOAD",
+    "MAX_ROWS",
+    "MAX_WINDOW",
+    "Batch",
+    "Head",
+    "Hop",
+    "Refused",
+    "compress",
+    "decode_head",
+    "decode_payload",
+    "decode_rows",
+    "digest",
+    "encode_head",
+    "encode_payload",
+]
 
 VERSION: Final = 1
-DIGEST_BYTES: Final = 16
 MAX_PAYLOAD: Final = 1 << 20
 MAX_HEAD: Final = 4096
-MAX_ROWS: Final = 100_000
-MAX_FRAME: Final = 16 << 20
-MAX_WINDOW: Final = 8 << 20
-MAX_COLUMNS: Final = 64
-MAX_PATH: Final = 8
-LEVEL: Final = 1  # zstd: level 3 costs twice the time for 4 % fewer bytes on syslog
-_TIME: Final = (int,)
-_TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "time": _TIME,
-    "int": (int,),
-    "float": (float, int),
-    "bool": (bool,),
-    "str": (str,),
-    "bytes": (bytes,),
-    "map": (dict,),
-    "list": (list,),
-}
+MAX_COLUMNS: Final = 256
+MAX_PATH: Final = 16
+DIGEST_BYTES: Final = 16
+BOOT_BYTES: Final = 16
+CLOCKS: Final = frozenset({"synced", "unsynced", "unknown"})
 
-_encode = msgspec.msgpack.Encoder().encode
-_threads = local()
-
-
-class Refused(Exception):
-    """Bytes that are not what they should be.
-
-    Attributes:
-        reason: `undecodable`, `limit` or `digest`, as in a receipt.
-        name: the batch's name, if it could be read: then a receipt can be given.
-        digest: the digest that the payload claims, if it could be read.
-    """
-
-    def __init__(self, reason: str, text: str) -> None:
-        super().__init__(f"{reason}: {text}")
-        self.reason = reason
-        self.name: BatchName | None = None
-        self.digest = b""
-        self.origin: str | None = None
+_MAX_TEXT: Final = 256  # the longest str in a hop or a head; names have 63
+_INT64: Final = range(-(1 << 63), 1 << 63)
+_encoder = msgspec.msgpack.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """What the sender of this hop says of the sending. `tier`: 0 center, 1 gateway, 2 server."""
+    """What the sender of this hop says about this sending.
+
+    Attributes:
+        sender: the name of the sender, as in the topic.
+        tier: 0 center, 1 gateway, 2 server.
+        path: names of the senders before it, the origin first; empty at the origin.
+        attempt: 1 for the first sending, then 2, 3.
+        sent_ns: the sender's clock. ns UTC.
+    """
 
     sender: str
     tier: int
@@ -79,15 +77,15 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Whose rows these are, which, and how they are encoded. Made once, where the rows were committed first.
+    """Whose rows these are, which batch this is, and how its body is to be read.
 
     Attributes:
-        columns: (name, type) of each column in order.
-        first_ns: receipt of the first row, ns UTC.
-        last_ns: receipt of the last row, ns UTC.
-        boot: the 16 bytes of the machine's boot id.
-        mono_ns: nanoseconds since that boot at the commit.
-        clock: `synced`, `unsynced` or `unknown`.
+        columns: name and type of each column, in order.
+        first_ns, last_ns: `received` of the first and of the last row. ns UTC.
+        dictionary: kept for compression dictionaries; nil in version 1.
+        boot: id of the boot of the origin, 16 bytes.
+        mono_ns: time since that boot when the head was made.
+        clock: whether the origin's clock was `synced`, `unsynced` or `unknown`.
     """
 
     agent: str
@@ -109,13 +107,13 @@ class Head:
 
     @property
     def name(self) -> BatchName:
-        """The batch's name."""
+        """The name of this batch."""
         return BatchName(self.epoch, self.lane, self.seq)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One payload, read: the bytes as they came, and the head understood."""
+    """One decoded payload; `head_bytes` and `body` are the bytes the digest was made of."""
 
     hop: Hop
     digest: bytes
@@ -125,196 +123,226 @@ class Batch:
 
     @property
     def name(self) -> BatchName:
-        """The batch's name."""
+        """The name of this batch."""
         return self.head.name
 
 
 def digest(head: bytes, body: bytes) -> bytes:
-    """BLAKE2b-128 over head and body (RFC 7693)."""
-    state = hashlib.blake2b(head, digest_size=DIGEST_BYTES)
+    """BLAKE2b-128 over head and body, without key. RFC 7693."""
+    state = blake2b(head, digest_size=DIGEST_BYTES)
     state.update(body)
     return state.digest()
 
 
-def compress(rows: bytes) -> bytes:
-    """One zstd frame that declares its size (RFC 8878), by this thread's compressor."""
-    compressor: zstandard.ZstdCompressor | None = getattr(_threads, "compressor", None)
-    if compressor is None:
-        compressor = _threads.compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
-    return compressor.compress(rows)
-
-
-@cache
-def _columns_raw(columns: tuple[tuple[str, str], ...]) -> msgspec.Raw:
-    return msgspec.Raw(_encode(columns))
-
-
 def encode_head(head: Head) -> bytes:
-    """Encode a head; a stream's columns are encoded once and kept."""
-    values = {field: getattr(head, field) for field in Head.__slots__}
-    values["columns"] = _columns_raw(head.columns)
-    return _encode(values)
+    """Encode a head; 2 µs, because the columns of a stream are encoded once and pasted in."""
+    return _encoder.encode(
+        {
+            "agent": head.agent,
+            "site": head.site,
+            "stream": head.stream,
+            "lane": head.lane,
+            "epoch": head.epoch,
+            "seq": head.seq,
+            "rows": head.rows,
+            "columns": _encoded_columns(head.columns),
+            "first_ns": head.first_ns,
+            "last_ns": head.last_ns,
+            "encoding": head.encoding,
+            "codec": head.codec,
+            "dictionary": head.dictionary,
+            "boot": head.boot,
+            "mono_ns": head.mono_ns,
+            "clock": head.clock,
+        }
+    )
+
+
+@lru_cache(maxsize=256)
+def _encoded_columns(columns: tuple[tuple[str, str], ...]) -> msgspec.Raw:
+    return msgspec.Raw(_encoder.encode(columns))
 
 
 def encode_payload(hop: Hop, *, digest: bytes, head: bytes, body: bytes) -> bytes:
-    """Put a payload together; head and body are copied as they are."""
-    said = {"sender": hop.sender, "tier": hop.tier, "path": hop.path, "attempt": hop.attempt, "sent_ns": hop.sent_ns}
-    return _encode((VERSION, said, digest, head, body))
-
-
-def unpack(data: bytes, limit: int) -> Any:
-    """Decode MessagePack from the network with every length bounded by `limit` bytes.
-
-    Raises:
-        Refused: not MessagePack, more than one value, or something longer than the whole may be.
-    """
-    if len(data) > limit:
-        raise Refused("limit", f"{len(data)} bytes, at most {limit}")
-    try:
-        return msgpack.unpackb(
-            data,
-            raw=False,
-            strict_map_key=False,
-            max_str_len=limit,
-            max_bin_len=limit,
-            max_array_len=min(limit, MAX_ROWS),
-            max_map_len=min(limit, 1024),
-            max_ext_len=0,
-        )
-    except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException, OverflowError) as error:
-        raise Refused("undecodable", f"not MessagePack: {error}") from None
+    """Put one MQTT payload together; head and body are copied as they are."""
+    said = {
+        "sender": hop.sender,
+        "tier": hop.tier,
+        "path": hop.path,
+        "attempt": hop.attempt,
+        "sent_ns": hop.sent_ns,
+    }
+    return _encoder.encode((VERSION, said, digest, head, body))
 
 
 def decode_payload(payload: bytes) -> Batch:
-    """Read a payload and check its digest; the rows stay compressed.
+    """Take a payload apart and check everything but the rows.
 
     Raises:
-        Refused: with the batch's name whenever the head could be read.
+        Refused: with the name and the digest of the batch when they could be read, so that a receipt can be given.
     """
-    if len(payload) > MAX_PAYLOAD:
-        raise Refused("limit", f"payload of {len(payload)} bytes, at most {MAX_PAYLOAD}")
-    match unpack(payload, MAX_PAYLOAD):
-        case [1, dict() as hop, bytes() as claimed, bytes() as head_bytes, bytes() as body, *_]:
-            pass
-        case _:
-            raise Refused("undecodable", "not [1, hop, digest, head, body]")
-    head = decode_head(head_bytes)
+    hop, claimed, head_bytes, body = _parts(payload)
+    if digest(head_bytes, body) != claimed:
+        raise Refused(DIGEST, "head and body have another digest", name=_read_name(head_bytes), digest=claimed)
     try:
-        if digest(head_bytes, body) != claimed:
-            raise Refused("digest", "head and body are not what was digested")
-        return Batch(_read_hop(hop), claimed, head_bytes, body, head)
+        return Batch(_read_hop(hop), claimed, head_bytes, body, decode_head(head_bytes))
     except Refused as refused:
-        refused.name, refused.digest, refused.origin = head.name, claimed[:DIGEST_BYTES], head.agent
+        refused.name = _read_name(head_bytes)
+        refused.digest = claimed
         raise
 
 
-def _read_hop(said: dict[Any, Any]) -> Hop:
-    match said:
-        case {"sender": str(sender), "tier": int(tier), "path": [*path], "attempt": int(attempt), "sent_ns": int(sent)}:
-            if is_name(sender) and len(path) <= MAX_PATH and all(map(is_name, path)):
-                return Hop(sender, tier, tuple(path), attempt, sent)
-    raise Refused("undecodable", "a hop without sender, tier, path, attempt, sent_ns")
-
-
-def decode_head(data: bytes) -> Head:
-    """Read a head.
-
-    Raises:
-        Refused: too long, not a map, or a value that cannot be.
-    """
-    if len(data) > MAX_HEAD:
-        raise Refused("limit", f"head of {len(data)} bytes, at most {MAX_HEAD}")
-    said = unpack(data, MAX_HEAD)
-    if not isinstance(said, dict):
-        raise Refused("undecodable", "a head that is no map")
-    try:
-        columns = tuple((column[0], column[1]) for column in said["columns"])
-        head = Head(**{field: said[field] for field in Head.__slots__ if field != "columns"}, columns=columns)
-    except (KeyError, TypeError, IndexError) as error:
-        raise Refused("undecodable", f"a head without {error}") from None
-    for what, holds in _head_rules(head):
-        if not holds:
-            raise Refused("undecodable", f"a head with an impossible {what}")
-    return head
-
-
-def _head_rules(head: Head) -> Sequence[tuple[str, bool]]:
-    whole = (head.seq, head.rows, head.first_ns, head.last_ns, head.mono_ns, head.lane)
-    if not all(type(value) is int for value in whole):
-        return (("number", False),)
-    return (
-        ("agent", is_name(head.agent)),
-        ("site", is_name(head.site)),
-        ("stream", is_name(head.stream)),
-        ("lane", 0 <= head.lane <= 2),
-        ("epoch", isinstance(head.epoch, bytes) and len(head.epoch) == EPOCH_BYTES),
-        ("seq", 1 <= head.seq <= MAX_SEQ),
-        ("rows", 1 <= head.rows <= MAX_ROWS),
-        ("columns", _are_columns(head.columns)),
-        ("boot", isinstance(head.boot, bytes) and len(head.boot) == EPOCH_BYTES),
-        ("clock", head.clock in {"synced", "unsynced", "unknown"}),
-        ("encoding", head.encoding == "msgpack" and head.codec == "zstd" and head.dictionary is None),
-    )
-
-
-def _are_columns(columns: tuple[tuple[Any, Any], ...]) -> bool:
-    names = [name for name, _ in columns]
-    return (
-        0 < len(columns) <= MAX_COLUMNS
-        and all(isinstance(name, str) and name.isidentifier() and len(name) <= 63 for name in names)
-        and len(set(names)) == len(names)
-        and all(isinstance(kind, str) and kind in _TYPES for _, kind in columns)
-    )
+def _parts(payload: bytes) -> tuple[Any, bytes, bytes, bytes]:
+    if len(payload) > MAX_PAYLOAD:
+        raise Refused(LIMIT, "the payload is larger than 1 MiB")
+    parts = unpack(payload, array=MAX_COLUMNS, text=MAX_PAYLOAD)
+    if not isinstance(parts, list) or not parts or parts[0] is not VERSION:
+        raise Refused(UNDECODABLE, "not a payload of version 1")
+    if list(map(type, parts)) != [int, dict, bytes, bytes, bytes] or len(parts[2]) != DIGEST_BYTES:
+        raise Refused(UNDECODABLE, "not [1, hop, digest, head, body]")
+    _, hop, claimed, head, body = parts
+    if len(head) > MAX_HEAD:
+        raise Refused(LIMIT, "the head is larger than 4 KiB", digest=claimed)
+    return hop, claimed, head, body
 
 
 def decode_rows(batch: Batch) -> list[list[Any]]:
-    """Decompress and decode the rows of a batch.
+    """Decode the rows of a batch: as many as the head says, each as wide as its columns, of their types or nil.
 
     Raises:
-        Refused: a frame or rows beyond the limits, or rows that are not what the head says.
+        Refused: with the name and the digest of the batch.
     """
-    rows = unpack(decompress(batch.body), MAX_FRAME)
     head = batch.head
-    if not isinstance(rows, list) or len(rows) != head.rows:
-        raise _named(batch, "undecodable", "the rows are not as many as the head says")
-    allowed = [(*_TYPES[kind], type(None)) for _, kind in head.columns]
-    width = len(allowed)
-    for row in rows:
-        if type(row) is not list or len(row) != width:
-            raise _named(batch, "undecodable", "a row that is not as wide as the columns")
-    for column, types in zip(zip(*rows, strict=True), allowed, strict=True):
-        if not set(map(type, column)) <= set(types):
-            raise _named(batch, "undecodable", "a value that is not of its column's type")
-    return rows
+    try:
+        if (head.encoding, head.codec) != ("msgpack", "zstd"):
+            raise Refused(UNDECODABLE, "unknown encoding or codec")
+        return decode_body(batch.body, head.columns, head.rows)
+    except Refused as refused:
+        refused.name = batch.name
+        refused.digest = batch.digest
+        raise
 
 
-def _named(batch: Batch, reason: str, text: str) -> Refused:
-    refused = Refused(reason, text)
-    refused.name, refused.digest, refused.origin = batch.name, batch.digest, batch.head.agent
-    return refused
-
-
-def decompress(body: bytes) -> bytes:
-    """Decompress exactly one frame that declares its size within the limits.
+def decode_head(data: bytes) -> Head:
+    """Read a head; unknown keys are ignored.
 
     Raises:
-        Refused: no such frame.
+        Refused: a key is missing, or a value is not what the format says.
     """
+    if len(data) > MAX_HEAD:
+        raise Refused(LIMIT, "the head is larger than 4 KiB")
+    fields = unpack(data, array=MAX_COLUMNS, text=_MAX_TEXT)
+    if not isinstance(fields, dict):
+        raise Refused(UNDECODABLE, "the head is no map")
+    name = _name_of(fields)
+    rows = _integer(fields, "rows", range(1, 1 << 63))
+    if rows > MAX_ROWS:
+        raise Refused(LIMIT, "more than 100,000 rows")
+    if fields.get("dictionary") is not None:
+        raise Refused(UNDECODABLE, "a dictionary is not part of version 1")
+    return Head(
+        agent=_name(fields, "agent"),
+        site=_name(fields, "site"),
+        stream=_stream(fields),
+        lane=name.lane,
+        epoch=name.epoch,
+        seq=name.seq,
+        rows=rows,
+        columns=_columns(fields.get("columns")),
+        first_ns=_integer(fields, "first_ns", _INT64),
+        last_ns=_integer(fields, "last_ns", _INT64),
+        boot=_bytes(fields, "boot", BOOT_BYTES),
+        mono_ns=_integer(fields, "mono_ns", _INT64),
+        clock=_one_of(fields, "clock", CLOCKS),
+        encoding=_name(fields, "encoding"),
+        codec=_name(fields, "codec"),
+    )
+
+
+def _read_hop(fields: Mapping[str, Any]) -> Hop:
+    path = fields.get("path")
+    if not isinstance(path, list) or len(path) > MAX_PATH or not all(map(is_name, path)):
+        raise Refused(UNDECODABLE, "hop: path is no list of names")
+    return Hop(
+        sender=_name(fields, "sender"),
+        tier=_integer(fields, "tier", range(256)),
+        path=tuple(path),
+        attempt=_integer(fields, "attempt", range(1, 1 << 32)),
+        sent_ns=_integer(fields, "sent_ns", _INT64),
+    )
+
+
+def _read_name(head: bytes) -> BatchName | None:
+    """Read the name out of a head that may be wrong in everything else."""
     try:
-        frame = zstandard.get_frame_parameters(body)
-    except zstandard.ZstdError as error:
-        raise Refused("undecodable", f"not a zstd frame: {error}") from None
-    if frame.content_size == zstandard.CONTENTSIZE_UNKNOWN or frame.content_size > MAX_FRAME:
-        raise Refused("limit", f"a frame that declares no size up to {MAX_FRAME} bytes")
-    if frame.window_size > max(MAX_WINDOW, frame.content_size):
-        raise Refused("limit", f"a window of {frame.window_size} bytes")
-    decompressor: zstandard.ZstdDecompressor | None = getattr(_threads, "decompressor", None)
-    if decompressor is None:
-        decompressor = _threads.decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_FRAME)
+        fields = unpack(head, array=MAX_COLUMNS, text=MAX_HEAD)
+        return _name_of(fields) if isinstance(fields, dict) else None
+    except Refused:
+        return None
+
+
+def _name_of(fields: Mapping[str, Any]) -> BatchName:
+    return BatchName(
+        epoch=_bytes(fields, "epoch", EPOCH_BYTES),
+        lane=_integer(fields, "lane", range(len(LANES))),
+        seq=_integer(fields, "seq", range(1, MAX_SEQ + 1)),
+    )
+
+
+def _columns(found: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(found, list) or not found:
+        raise Refused(UNDECODABLE, "head: columns is no list")
+    if any(type(column) is not list or len(column) != 2 for column in found):
+        raise Refused(UNDECODABLE, "head: a column is not [name, type]")
     try:
-        rows = decompressor.decompress(body, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise Refused("undecodable", f"a broken zstd frame: {error}") from None
-    if len(rows) != frame.content_size:
-        raise Refused("undecodable", "a frame of another size than it declares")
-    return rows
+        return _checked_columns(tuple((name, kind) for name, kind in found))
+    except TypeError as error:  # a list or a map where a str must be: not hashable
+        raise Refused(UNDECODABLE, "head: a column is not [name, type]") from error
+
+
+@lru_cache(maxsize=256)
+def _checked_columns(columns: tuple[tuple[Any, Any], ...]) -> tuple[tuple[str, str], ...]:
+    for name, kind in columns:
+        if not isinstance(name, str) or not COLUMN.fullmatch(name) or name in RESERVED_COLUMNS:
+            raise Refused(UNDECODABLE, "head: a column has no proper name")
+        if kind not in COLUMN_TYPES:
+            raise Refused(UNDECODABLE, "head: a column has an unknown type")
+    keys = {f"{name}_b64" if kind == "bytes" else name for name, kind in columns}
+    if len(keys) != len(columns):
+        raise Refused(UNDECODABLE, "head: two columns have one name")
+    return columns
+
+
+def _name(fields: Mapping[str, Any], key: str) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str) or not is_name(value):
+        raise Refused(UNDECODABLE, f"{key} is no name")
+    return value
+
+
+def _stream(fields: Mapping[str, Any]) -> str:
+    stream = _name(fields, "stream")
+    if stream == "state":
+        raise Refused(UNDECODABLE, "state is no stream")
+    return stream
+
+
+def _one_of(fields: Mapping[str, Any], key: str, values: frozenset[str]) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str) or value not in values:
+        raise Refused(UNDECODABLE, f"{key} is not one of its values")
+    return value
+
+
+def _integer(fields: Mapping[str, Any], key: str, within: range) -> int:
+    value = fields.get(key)
+    if type(value) is not int or value not in within:
+        raise Refused(UNDECODABLE, f"{key} is no integer in its range")
+    return value
+
+
+def _bytes(fields: Mapping[str, Any], key: str, length: int) -> bytes:
+    value = fields.get(key)
+    if not isinstance(value, bytes) or len(value) != length:
+        raise Refused(UNDECODABLE, f"{key} is not {length} bytes")
+    return value

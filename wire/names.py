@@ -9,6 +9,9 @@ import re
 from typing import Final, NamedTuple
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+# consumers read columns as fields of their own language, so underscores and no dashes
+COLUMN: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
+RESERVED_COLUMNS: Final = frozenset({"stream", "site", "agent", "epoch", "lane", "seq", "row"})  # the envelope's keys
 EPOCH_BYTES: Final = 16
 MAX_SEQ: Final = (1 << 48) - 1  # a lane's key in the store is lane << 48 | n
 LANES: Final = ("urgent", "normal", "bulk")  # index = the lane's number on the wire

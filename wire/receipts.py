@@ -1,59 +1,76 @@
-"""Receipts: the next hop's word, batch by batch. Custody ends with it, never before.
+"""Receipts: the next hop's word, batch by batch.
 
-[1, group, [[epoch, lane, seq, digest, outcome, reason], ...]]      `docs/wire-format.md`, section "Receipts"
+    [1, group, [[epoch, lane, seq, digest, outcome, reason], ...]]    MessagePack, one message per sender and commit
+
+`committed` and `repeat` end custody; `rejected` ends it too, the receiver keeps the bytes; `later` and `refused` do
+not. A sender acts only on a name it has in flight with an equal digest (`docs/wire-format.md`, section "Receipts").
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from wire.batch import DIGEST_BYTES, MAX_PAYLOAD, Refused, unpack
-from wire.names import EPOCH_BYTES, MAX_SEQ, BatchName, is_name
+from wire.names import EPOCH_BYTES, LANES, MAX_SEQ, BatchName, is_name
+from wire.refused import LIMIT, UNDECODABLE, Refused, unpack
 
-VERSION: Final = 1
+Outcome = Literal["committed", "repeat", "later", "refused", "rejected"]
+
 COMMITTED: Final = "committed"
 REPEAT: Final = "repeat"
 LATER: Final = "later"
 REFUSED: Final = "refused"
 REJECTED: Final = "rejected"
 OUTCOMES: Final = frozenset({COMMITTED, REPEAT, LATER, REFUSED, REJECTED})
-MAX_REASON: Final = 64
+FINAL_OUTCOMES: Final = frozenset({COMMITTED, REPEAT, REJECTED})  # these end custody
+
+VERSION: Final = 1
+MAX_RECEIPTS: Final = 10_000
+MAX_MESSAGE: Final = 1 << 20
+DIGEST_BYTES: Final = 16
+_MAX_TEXT: Final = 256
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class Receipt(NamedTuple):
-    """What became of one batch at the receiver. A sender acts only where name and digest are those in flight."""
+    """What became of one batch at the next hop. `reason` is a word, for `refused` and `rejected` only."""
 
     name: BatchName
     digest: bytes
     outcome: str
-    reason: str | None = None
+    reason: str | None
 
 
 def encode_receipts(group: str, receipts: Sequence[Receipt]) -> bytes:
-    """Put the receipts of one commit group for one sender into one message."""
-    said = [(*receipt.name, receipt.digest, receipt.outcome, receipt.reason) for receipt in receipts]
-    return _encode((VERSION, group, said))
+    """Encode the receipts of one commit for one sender; at most `MAX_RECEIPTS`."""
+    return _encode((VERSION, group, [(*receipt.name, *receipt[1:]) for receipt in receipts]))
 
 
 def decode_receipts(payload: bytes) -> tuple[str, list[Receipt]]:
-    """Read a message of receipts to the receiver's group and its receipts.
+    """Read a message of receipts: the receiver's group and its words, without those whose outcome is unknown.
 
     Raises:
-        Refused: anything else.
+        Refused: the message is not whole or not of this version.
     """
-    match unpack(payload, MAX_PAYLOAD):
-        case [1, str(group), [*said], *_] if is_name(group):
-            return group, [_read(entry) for entry in said]
-    raise Refused("undecodable", "not [1, group, receipts]")
+    if len(payload) > MAX_MESSAGE:
+        raise Refused(LIMIT, "the receipts are larger than 1 MiB")
+    parts = unpack(payload, array=MAX_RECEIPTS, text=_MAX_TEXT)
+    if not isinstance(parts, list) or len(parts) != 3 or parts[0] is not VERSION:
+        raise Refused(UNDECODABLE, "not receipts of version 1")
+    _, group, entries = parts
+    if not isinstance(group, str) or not is_name(group) or not isinstance(entries, list):
+        raise Refused(UNDECODABLE, "not [1, group, receipts]")
+    receipts = [_read(entry) for entry in entries]
+    return group, [receipt for receipt in receipts if receipt.outcome in OUTCOMES]
 
 
 def _read(entry: Any) -> Receipt:
-    match entry:
-        case [bytes(epoch), int(lane), int(seq), bytes(digest), str(outcome), (str() | None) as reason, *_]:
-            sized = len(epoch) == EPOCH_BYTES and len(digest) == DIGEST_BYTES and len(reason or "") <= MAX_REASON
-            if sized and 0 <= lane <= 2 and 1 <= seq <= MAX_SEQ and outcome in OUTCOMES:
-                return Receipt(BatchName(epoch, lane, seq), digest, outcome, reason)
-    raise Refused("undecodable", "not a receipt")
+    if not isinstance(entry, list) or list(map(type, entry[:5])) != [bytes, int, int, bytes, str] or len(entry) != 6:
+        raise Refused(UNDECODABLE, "a receipt is not [epoch, lane, seq, digest, outcome, reason]")
+    epoch, lane, seq, digest, outcome, reason = entry
+    if len(epoch) != EPOCH_BYTES or lane not in range(len(LANES)) or seq not in range(1, MAX_SEQ + 1):
+        raise Refused(UNDECODABLE, "a receipt names no batch")
+    if len(digest) != DIGEST_BYTES or not (reason is None or is_name(reason)):
+        raise Refused(UNDECODABLE, "a receipt has a wrong digest or reason")
+    return Receipt(BatchName(epoch, lane, seq), digest, outcome, reason)

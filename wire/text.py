@@ -1,73 +1,98 @@
-"""What may reach a terminal, a journal line or a suggested command; and times as people and machines read them."""
+"""What may reach a terminal, a journal line or a suggested command; times, sizes and durations for people.
+
+In: what a device said, or a number. Out: text of one line that does what it shows.
+"""
 
 import re
+from calendar import timegm
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-# C0, DEL and C1 can move a cursor or change a colour; bidi controls and invisible characters make a text read other
-# than it is (Unicode TR 36); line and paragraph separators break a line in two.
-_DANGEROUS: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+# What does something to a terminal or hides something from its reader:
+_DECEIVING: Final = re.compile(
+    "["
+    "\x00-\x1f\x7f-\x9f"  # C0, DEL, C1: cursor, colours, titles (ECMA-48)
+    "\xad\u180e\ufeff"  # soft hyphen, Mongolian vowel separator, BOM: shown as nothing
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidi controls: show letters in another order (UAX #9)
+    "\u200b-\u200d\u2060-\u2065\u206a-\u206f"  # zero-width, invisible operators, deprecated format characters
+    "\u2028\u2029"  # line and paragraph separator
+    "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"  # joiner and fillers without a glyph
+    "\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # annotations, shorthand and music controls
+    "\U000e0000-\U000e0fff"  # tags and supplementary variation selectors
+    "\ud800-\udfff\ufffe\uffff"  # lone surrogates cannot be written at all; two noncharacters
+    "]"
 )
-_RFC3339: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
-)
+_RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _SECOND: Final = 1_000_000_000
+_SIZES: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def printable(text: str) -> str:
-    r"""Write every character that could deceive or command a terminal as `\xNN` or `\uNNNN`."""
-    return _DANGEROUS.sub(_escaped, text)
+    r"""Replace what acts on a terminal or deceives its reader: up to U+00FF as `\xNN`, above as `\u{...}`.
+
+    A backslash stays as it is, because Windows paths are read more often than escapes are undone; so the result is
+    for reading and cannot be turned back.
+    """
+    return _DECEIVING.sub(_escape, text)
 
 
-def _escaped(match: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-@lru_cache(4096)
-def _rfc3339_second(second: int) -> str:
-    try:
-        return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
-    except (ValueError, OverflowError, OSError):
-        return "0000-00-00T00:00:00"  # a time beyond the calendar: readable, sortable, and no date
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{{{code:x}}}"
 
 
 def rfc3339(ns: int) -> str:
-    """Write nanoseconds since the epoch as RFC 3339, UTC, with all nine digits."""
-    second, fraction = divmod(ns, _SECOND)
-    return f"{_rfc3339_second(second)}.{fraction:09d}Z"
+    """Write nanoseconds since the epoch as RFC 3339 with nine digits and Z. Any 64-bit value has four-digit years."""
+    seconds, rest = divmod(ns, _SECOND)
+    return f"{_second_text(seconds)}{rest:09d}Z"
+
+
+@lru_cache(maxsize=4096)  # rows of one batch share a few seconds: 0.3 µs instead of 1.1 µs
+def _second_text(seconds: int) -> str:
+    days, of_day = divmod(seconds, 86_400)
+    day = datetime.fromordinal(719_163 + days)  # 719163 is 1970-01-01; fromtimestamp fails before 1970 on some systems
+    return f"{day:%Y-%m-%d}T{of_day // 3600:02d}:{of_day // 60 % 60:02d}:{of_day % 60:02d}."
 
 
 def read_rfc3339(text: str) -> int:
-    """Read RFC 3339 (section 5.6) to nanoseconds since the epoch.
+    """Read an RFC 3339 time as nanoseconds since the epoch, UTC; digits after the ninth are dropped.
+
+    A leap second (`:60`) is the second after it. RFC 3339 section 5.6.
 
     Raises:
-        ValueError: no such time.
+        ValueError: anything else, a time without a zone too.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not a time like 2026-01-31T08:00:00Z")
-    whole = datetime(*map(int, match.group(1, 2, 3, 4, 5, 6)), tzinfo=UTC)  # type: ignore[misc, arg-type]
-    offset = 60 * (60 * int(match[9] or 0) + int(match[10] or 0)) * (-1 if match[8] == "-" else 1)
-    return (int(whole.timestamp()) - offset) * _SECOND + int((match[7] or "").ljust(9, "0"))
+        raise ValueError("not a time as in 2026-05-01T10:00:00Z")
+    date, clock, second, fraction, zone = match.groups()
+    is_leap = second == "60"
+    moment = datetime.fromisoformat(f"{date}T{clock}{'59' if is_leap else second}{'Z' if zone in 'Zz' else zone}")
+    seconds = timegm(moment.astimezone(UTC).timetuple()) + is_leap
+    return seconds * _SECOND + int((fraction or "0")[:9].ljust(9, "0"))
 
 
 def human_bytes(count: float) -> str:
-    """Bytes in at most six characters: `512 B`, `1.4 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+    """Write a number of bytes with three digits: `512 B`, `1.5 MiB`, `128 KiB`."""
+    size, unit = float(count), 0
+    while round(abs(size), 1) >= 1000 and unit < len(_SIZES) - 1:
+        size, unit = size / 1024, unit + 1
+    digits = 0 if unit == 0 or abs(size) >= 99.95 else 1
+    return f"{size:.{digits}f} {_SIZES[unit]}"
 
 
 def human_seconds(seconds: float) -> str:
-    """A span of time in at most six characters: `250 ms`, `12 s`, `3.5 h`, `9 d`."""
-    if seconds < 1:
+    """Write a duration in its two largest units: `350 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds < 0:
+        return f"-{human_seconds(-seconds)}"
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} d"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for large, small, size, part in (("min", "s", 60, 1), ("h", "min", 3600, 60), ("d", "h", 86_400, 3600)):
+        if whole < size * (60 if large == "min" else 24) or large == "d":
+            rest = whole % size // part
+            return f"{whole // size} {large} {rest} {small}" if rest else f"{whole // size} {large}"
+    raise AssertionError("the last unit takes every number")

@@ -1,0 +1,85 @@
+"""The one error of every decoder here, and MessagePack read under explicit limits.
+
+In: bytes from the network, which anybody may have made. Out: plain values of the nine types the format knows, or
+`Refused`. Never another exception, never more memory than the limits allow.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgpack
+
+if TYPE_CHECKING:
+    from wire.names import BatchName
+
+LIMIT: Final = "limit"
+UNDECODABLE: Final = "undecodable"
+DIGEST: Final = "digest"
+
+# What msgpack raises on garbage: ValueError covers FormatError, StackError, ExtraData, OutOfData's siblings and wrong
+# UTF-8; OutOfData is its own; the pure-Python unpacker, used where no compiled one exists, recurses.
+GARBAGE: Final = (ValueError, msgpack.exceptions.OutOfData, RecursionError)
+
+
+class Refused(Exception):
+    """What came from the network is not taken.
+
+    Attributes:
+        reason: one word of `docs/wire-format.md`, section "Refusals": `limit`, `undecodable` or `digest`.
+        detail: a sentence for a person; it quotes nothing that came from outside.
+        name: of the batch, when it could be read, so that a receipt can be given.
+        digest: as the payload claimed it, when it could be read.
+    """
+
+    def __init__(
+        self, reason: str, detail: str = "", *, name: "BatchName | None" = None, digest: bytes | None = None
+    ) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+        self.name = name
+        self.digest = digest
+
+
+def unpacker(data: bytes, *, array: int, text: int) -> msgpack.Unpacker:
+    """Give a reader of the MessagePack in `data`.
+
+    Args:
+        data: bytes of a length the caller has checked.
+        array: the most elements of a list, the most keys of a map. A list is allocated before its elements are seen
+            and lists can nest 500 deep, so this bounds memory: 500 x 8 bytes x `array`.
+        text: the longest str or bytes.
+    """
+    reader = msgpack.Unpacker(
+        raw=False,
+        strict_map_key=True,
+        timestamp=0,
+        ext_hook=_refuse_ext,
+        max_buffer_size=max(len(data), 1),
+        max_str_len=text,
+        max_bin_len=text,
+        max_array_len=array,
+        max_map_len=array,
+        max_ext_len=0,
+    )
+    reader.feed(data)
+    return reader
+
+
+def unpack(data: bytes, *, array: int, text: int) -> Any:
+    """Read exactly one MessagePack value.
+
+    Raises:
+        Refused: `undecodable`: anything else, something after it, or a list, map or text over its limit.
+    """
+    reader = unpacker(data, array=array, text=text)
+    try:
+        value = reader.unpack()
+    except GARBAGE as error:
+        raise Refused(UNDECODABLE, "not MessagePack within the limits") from error
+    if reader.tell() != len(data):
+        raise Refused(UNDECODABLE, "bytes after the MessagePack value")
+    return value
+
+
+def _refuse_ext(_code: int, _data: bytes) -> Any:
+    raise ValueError("extension types are not part of the format")
