@@ -1,28 +1,34 @@
-"""A value that no log, no repr and no `config show` may print."""
+"""A value that must not be seen: it prints as `***` wherever it goes, and is read in one named place."""
 
+import hmac
 from typing import final
 
 
 @final
 class Secret:
-    """Holds a secret; printing it in any way gives `***`."""
+    """A password, a token, a key phrase.
 
-    __slots__ = ("_value",)
+    `repr`, `str`, formatting and errors show `***`; only `reveal()` gives the text. It holds no promise about memory:
+    a process that can be read has no secrets.
+    """
 
-    def __init__(self, value: str) -> None:
-        self._value = value
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
 
     def reveal(self) -> str:
-        """Give the secret itself, at the one place that needs it."""
-        return self._value
+        """Give the text. Call it where it is used, and keep the result nowhere."""
+        return self._text
 
     def __repr__(self) -> str:
         return "***"
 
-    __str__ = __repr__
-
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
+        return isinstance(other, Secret) and hmac.compare_digest(self._text.encode(), other._text.encode())
 
     def __hash__(self) -> int:
-        return hash(self._value)
+        return hash(self._text)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is not pickled")
