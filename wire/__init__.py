@@ -5,8 +5,9 @@
 | names    | `names.py`    | who and which batch: agent, site, stream, lane, (epoch, lane, seq)     |
 | topics   | `topics.py`   | where on the broker a message travels, and reading a topic back       |
 | batch    | `batch.py`    | payload = hop + digest + head + body, with every limit of the decoder |
+| head     | `head.py`     | whose rows, which batch, which columns; copied for ever               |
 | body     | `body.py`     | rows, compressed once; bombs end here                                 |
-| refused  | `refused.py`  | the one error of the decoders; MessagePack under limits               |
+| decode   | `decode.py`   | one error, MessagePack under limits, values checked one by one        |
 | receipts | `receipts.py` | the next hop's word, batch by batch                                   |
 | state    | `state.py`    | birth, will and the retained state of a sender                        |
 | client   | `client.py`   | one MQTT connection: reason codes are errors, acknowledgements ours   |

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import zstandard
 
-from wire.refused import GARBAGE, LIMIT, UNDECODABLE, Refused, unpacker
+from wire.decode import GARBAGE, LIMIT, UNDECODABLE, Refused, unpacker
 
 MAX_ROWS: Final = 100_000
 MAX_CELLS: Final = 4_000_000  # rows x columns: an empty map is 1 byte on the wire and 72 in memory

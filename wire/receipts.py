@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from wire.names import EPOCH_BYTES, LANES, MAX_SEQ, BatchName, is_name
-from wire.refused import LIMIT, UNDECODABLE, Refused, unpack
+from wire.decode import LIMIT, UNDECODABLE, Refused, read_bytes, read_integer, read_name, read_text, unpack
+from wire.names import EPOCH_BYTES, LANES, MAX_SEQ, BatchName
 
 Outcome = Literal["committed", "repeat", "later", "refused", "rejected"]
 
@@ -29,6 +29,7 @@ MAX_RECEIPTS: Final = 10_000
 MAX_MESSAGE: Final = 1 << 20
 DIGEST_BYTES: Final = 16
 _MAX_TEXT: Final = 256
+_FIELDS: Final = 6
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -39,7 +40,7 @@ class Receipt(NamedTuple):
     name: BatchName
     digest: bytes
     outcome: str
-    reason: str | None
+    reason: str | None = None
 
 
 def encode_receipts(group: str, receipts: Sequence[Receipt]) -> bytes:
@@ -59,18 +60,20 @@ def decode_receipts(payload: bytes) -> tuple[str, list[Receipt]]:
     if not isinstance(parts, list) or len(parts) != 3 or parts[0] is not VERSION:
         raise Refused(UNDECODABLE, "not receipts of version 1")
     _, group, entries = parts
-    if not isinstance(group, str) or not is_name(group) or not isinstance(entries, list):
+    if not isinstance(entries, list):
         raise Refused(UNDECODABLE, "not [1, group, receipts]")
     receipts = [_read(entry) for entry in entries]
-    return group, [receipt for receipt in receipts if receipt.outcome in OUTCOMES]
+    return read_name(group, "group"), [receipt for receipt in receipts if receipt.outcome in OUTCOMES]
 
 
 def _read(entry: Any) -> Receipt:
-    if not isinstance(entry, list) or list(map(type, entry[:5])) != [bytes, int, int, bytes, str] or len(entry) != 6:
+    if not isinstance(entry, list) or len(entry) != _FIELDS:
         raise Refused(UNDECODABLE, "a receipt is not [epoch, lane, seq, digest, outcome, reason]")
     epoch, lane, seq, digest, outcome, reason = entry
-    if len(epoch) != EPOCH_BYTES or lane not in range(len(LANES)) or seq not in range(1, MAX_SEQ + 1):
-        raise Refused(UNDECODABLE, "a receipt names no batch")
-    if len(digest) != DIGEST_BYTES or not (reason is None or is_name(reason)):
-        raise Refused(UNDECODABLE, "a receipt has a wrong digest or reason")
-    return Receipt(BatchName(epoch, lane, seq), digest, outcome, reason)
+    name = BatchName(
+        read_bytes(epoch, "epoch", EPOCH_BYTES),
+        read_integer(lane, "lane", range(len(LANES))),
+        read_integer(seq, "seq", range(1, MAX_SEQ + 1)),
+    )
+    reason = None if reason is None else read_name(reason, "reason")
+    return Receipt(name, read_bytes(digest, "digest", DIGEST_BYTES), read_text(outcome, "outcome"), reason)

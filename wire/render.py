@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from wire.batch import Head
+from wire.head import Head
 from wire.names import LANES
 from wire.text import rfc3339
 

@@ -12,8 +12,19 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from wire.names import EPOCH_BYTES, LANES, MAX_SEQ, is_name
-from wire.refused import LIMIT, UNDECODABLE, Refused, unpack
+from wire.decode import (
+    LIMIT,
+    SIGNED,
+    UNDECODABLE,
+    UNSIGNED,
+    Refused,
+    read_bytes,
+    read_integer,
+    read_name,
+    read_text,
+    unpack,
+)
+from wire.names import EPOCH_BYTES, LANES, MAX_SEQ
 
 VERSION: Final = 1
 ONLINE: Final = "online"
@@ -22,8 +33,6 @@ MAX_STATE: Final = 1 << 20
 MAX_SPANS: Final = 16_384
 MAX_STREAMS: Final = 256
 _MAX_TEXT: Final = 256
-_UNSIGNED: Final = range(1 << 63)
-_SIGNED: Final = range(-(1 << 63), 1 << 63)
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -92,13 +101,13 @@ def decode_state(payload: bytes) -> State:
         raise Refused(UNDECODABLE, "state is neither online nor offline")
     return State(
         online=said["state"] == ONLINE,
-        epoch=_epoch(said.get("epoch")),
-        connection=_integer(said.get("connection"), _UNSIGNED),
-        version=_text(said.get("version", "")),
-        health=_text(said.get("health", "")),
-        spans=_spans(said.get("spans", [])),
-        confirmed=_confirmed(said.get("confirmed", {})),
-        sent_ns=_integer(said.get("sent_ns", 0), _SIGNED),
+        epoch=read_bytes(said.get("epoch"), "epoch", EPOCH_BYTES),
+        connection=read_integer(said.get("connection"), "connection", UNSIGNED),
+        version=read_text(said.get("version", ""), "version"),
+        health=read_text(said.get("health", ""), "health"),
+        spans=_read_spans(said.get("spans", [])),
+        confirmed=_read_confirmed(said.get("confirmed", {})),
+        sent_ns=read_integer(said.get("sent_ns", 0), "sent_ns", SIGNED),
     )
 
 
@@ -106,52 +115,35 @@ def is_gone(last_online: State | None, offline: State) -> bool:
     """Tell whether an `offline` counts: only for the connection that was last seen `online`.
 
     The will of a frozen connection arrives after the birth of the next one and stays retained; without this rule a
-    living sender would be shown as gone.
+    living sender would be shown as gone. Where no `online` has been seen, nothing contradicts the `offline`.
     """
-    if offline.online or last_online is None:
+    if offline.online:
         return False
-    return (offline.epoch, offline.connection) == (last_online.epoch, last_online.connection)
+    return last_online is None or (offline.epoch, offline.connection) == (last_online.epoch, last_online.connection)
 
 
-def _spans(found: Any) -> tuple[Span, ...]:
+def _read_spans(found: Any) -> tuple[Span, ...]:
     if not isinstance(found, list):
         raise Refused(UNDECODABLE, "spans is no list")
-    return tuple(_span(entry) for entry in found)
+    return tuple(_read_span(entry) for entry in found)
 
 
-def _span(entry: Any) -> Span:
+def _read_span(entry: Any) -> Span:
     if not isinstance(entry, list) or len(entry) != len(Span._fields):
         raise Refused(UNDECODABLE, "a span is not [epoch, lane, first_held, last]")
+    epoch, lane, first_held, last = entry
     span = Span(
-        _epoch(entry[0]),
-        _integer(entry[1], range(len(LANES))),
-        _integer(entry[2], range(1, MAX_SEQ + 2)),
-        _integer(entry[3], range(MAX_SEQ + 1)),
+        read_bytes(epoch, "epoch", EPOCH_BYTES),
+        read_integer(lane, "lane", range(len(LANES))),
+        read_integer(first_held, "first_held", range(1, MAX_SEQ + 2)),
+        read_integer(last, "last", range(MAX_SEQ + 1)),
     )
     if span.first_held > span.last + 1:
         raise Refused(UNDECODABLE, "a span begins after its end")
     return span
 
 
-def _confirmed(found: Any) -> dict[str, int]:
-    if not isinstance(found, dict) or len(found) > MAX_STREAMS or not all(map(is_name, found)):
+def _read_confirmed(found: Any) -> dict[str, int]:
+    if not isinstance(found, dict) or len(found) > MAX_STREAMS:
         raise Refused(UNDECODABLE, "confirmed is no map of streams")
-    return {stream: _integer(rows, _UNSIGNED) for stream, rows in found.items()}
-
-
-def _epoch(value: Any) -> bytes:
-    if not isinstance(value, bytes) or len(value) != EPOCH_BYTES:
-        raise Refused(UNDECODABLE, "an epoch is not 16 bytes")
-    return value
-
-
-def _integer(value: Any, within: range) -> int:
-    if type(value) is not int or value not in within:
-        raise Refused(UNDECODABLE, "an integer is out of its range")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise Refused(UNDECODABLE, "a text is no str")
-    return value
+    return {read_name(stream, "stream"): read_integer(rows, "rows", UNSIGNED) for stream, rows in found.items()}

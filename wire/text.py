@@ -74,25 +74,18 @@ def read_rfc3339(text: str) -> int:
 
 
 def human_bytes(count: float) -> str:
-    """Write a number of bytes with three digits: `512 B`, `1.5 MiB`, `128 KiB`."""
+    """Write a number of bytes with at most three digits: `512 B`, `1.5 MiB`, `128 KiB`."""
     size, unit = float(count), 0
-    while round(abs(size), 1) >= 1000 and unit < len(_SIZES) - 1:
+    while abs(size) >= 999.5 and unit < len(_SIZES) - 1:
         size, unit = size / 1024, unit + 1
-    digits = 0 if unit == 0 or abs(size) >= 99.95 else 1
-    return f"{size:.{digits}f} {_SIZES[unit]}"
+    return f"{size:.{0 if unit == 0 or abs(size) >= 9.95 else 1}f} {_SIZES[unit]}"
 
 
 def human_seconds(seconds: float) -> str:
-    """Write a duration in its two largest units: `350 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
-    if seconds < 0:
-        return f"-{human_seconds(-seconds)}"
-    if seconds < 0.9995:
+    """Write a duration in one unit, short enough for a table: `350 ms`, `4.2 s`, `90 s`, `45 min`, `12 h`, `9 d`."""
+    if abs(seconds) < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for large, small, size, part in (("min", "s", 60, 1), ("h", "min", 3600, 60), ("d", "h", 86_400, 3600)):
-        if whole < size * (60 if large == "min" else 24) or large == "d":
-            rest = whole % size // part
-            return f"{whole // size} {large} {rest} {small}" if rest else f"{whole // size} {large}"
-    raise AssertionError("the last unit takes every number")
+    for below, size, unit in ((9.95, 1, "s"), (119.5, 1, "s"), (7170, 60, "min"), (171_000, 3600, "h")):
+        if abs(seconds) < below:
+            return f"{seconds / size:.{1 if below < 10 else 0}f} {unit}"
+    return f"{seconds / 86_400:.0f} d"

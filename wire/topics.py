@@ -43,9 +43,9 @@ def probe(root: str, receiver: str) -> str:
     return f"{root}/v1/down/_probe/{receiver}"
 
 
-def all_up(root: str) -> str:
-    """Filter for everything that travels towards the center."""
-    return f"{root}/v1/up/+/+/+"
+def all_up(root: str, site: str | None = None) -> str:
+    """Filter for everything that travels towards the center, of all sites or of one."""
+    return f"{root}/v1/up/{site or '+'}/+/+"
 
 
 def read_up(root: str, topic: str) -> Up | None:

@@ -1,19 +1,21 @@
-"""The one error of every decoder here, and MessagePack read under explicit limits.
+"""What every decoder here stands on: one error, MessagePack under explicit limits, values checked one by one.
 
 In: bytes from the network, which anybody may have made. Out: plain values of the nine types the format knows, or
 `Refused`. Never another exception, never more memory than the limits allow.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgpack
 
-if TYPE_CHECKING:
-    from wire.names import BatchName
+from wire.names import BatchName, is_name
 
 LIMIT: Final = "limit"
 UNDECODABLE: Final = "undecodable"
 DIGEST: Final = "digest"
+
+SIGNED: Final = range(-(1 << 63), 1 << 63)
+UNSIGNED: Final = range(1 << 63)
 
 # What msgpack raises on garbage: ValueError covers FormatError, StackError, ExtraData, OutOfData's siblings and wrong
 # UTF-8; OutOfData is its own; the pure-Python unpacker, used where no compiled one exists, recurses.
@@ -28,16 +30,16 @@ class Refused(Exception):
         detail: a sentence for a person; it quotes nothing that came from outside.
         name: of the batch, when it could be read, so that a receipt can be given.
         digest: as the payload claimed it, when it could be read.
+        origin: the agent in the head, when it could be read.
     """
 
-    def __init__(
-        self, reason: str, detail: str = "", *, name: "BatchName | None" = None, digest: bytes | None = None
-    ) -> None:
+    def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
-        self.name = name
-        self.digest = digest
+        self.name: BatchName | None = None
+        self.digest: bytes | None = None
+        self.origin: str | None = None
 
 
 def unpacker(data: bytes, *, array: int, text: int) -> msgpack.Unpacker:
@@ -83,3 +85,31 @@ def unpack(data: bytes, *, array: int, text: int) -> Any:
 
 def _refuse_ext(_code: int, _data: bytes) -> Any:
     raise ValueError("extension types are not part of the format")
+
+
+def read_integer(value: Any, what: str, within: range) -> int:
+    """Check that a value is an integer, and no bool, within a range."""
+    if type(value) is not int or value not in within:
+        raise Refused(UNDECODABLE, f"{what} is no integer in its range")
+    return value
+
+
+def read_bytes(value: Any, what: str, length: int) -> bytes:
+    """Check that a value is a bin of exactly `length` bytes."""
+    if not isinstance(value, bytes) or len(value) != length:
+        raise Refused(UNDECODABLE, f"{what} is not {length} bytes")
+    return value
+
+
+def read_name(value: Any, what: str) -> str:
+    """Check that a value is a name, safe in a topic, in a path and on a screen."""
+    if not isinstance(value, str) or not is_name(value):
+        raise Refused(UNDECODABLE, f"{what} is no name")
+    return value
+
+
+def read_text(value: Any, what: str) -> str:
+    """Check that a value is a str."""
+    if not isinstance(value, str):
+        raise Refused(UNDECODABLE, f"{what} is no str")
+    return value
