@@ -1,1 +1,3 @@
 """The agent: intake, buffer, forward, and the life around them."""
+
+VERSION = "0.1.0"

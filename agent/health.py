@@ -1,0 +1,192 @@
+"""From facts to a verdict: which problems an agent has, what to do about each, and how bad it is altogether.
+
+In come the facts of `agent/status.py`, plain values; out comes a list of problems, the worst first, each a sentence
+and a remedy. The rules, in words: `docs/status.md`, section "Health".
+
+    healthy    no problem
+    degraded   at least one problem, but rows are taken and kept or forwarded
+    down       nothing is taken, or what is taken can neither be kept on disk nor forwarded
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from wire.text import human_bytes, human_seconds
+
+HEALTHY: Final = "healthy"
+DEGRADED: Final = "degraded"
+DOWN: Final = "down"
+EXIT_CODES: Final = {HEALTHY: 0, DEGRADED: 1, DOWN: 2}
+
+Problem = dict[str, str]
+"""`severity` (degraded or down), `where` (a part or a collector), `what` (a sentence), `remedy` (a command or hint)."""
+
+_RUNNING: Final = frozenset({"running", "ok"})
+_CONNECTED: Final = frozenset({"connected", "ok"})
+_FULL_SOON_HOURS: Final = 24.0
+_FULL_PART: Final = 0.8  # of the buffer: below it, hours left say little
+_LAG_MS: Final = 1000.0
+_SILENT_SECONDS: Final = 10.0
+
+_LOSS_REMEDIES: Final = {
+    "kernel": "raise `receive_buffer_bytes` of the listener, and sysctl net.core.rmem_max to the same",
+    "intake-full": "the disk cannot keep up: look at the buffer's commit time above and at `iostat -x 2`",
+    "evicted": "the buffer was full: raise `buffer.limit_bytes`, or mend the way to the center (edgepost ping)",
+    "memory-full": "the disk is away: see the problem of the buffer",
+}
+
+
+def verdict(problems: Sequence[Problem]) -> str:
+    """Give the health that a list of problems adds up to."""
+    severities = {problem["severity"] for problem in problems}
+    return DOWN if DOWN in severities else DEGRADED if problems else HEALTHY
+
+
+def find_problems(facts: Mapping[str, Any], recent_losses: Mapping[str, Mapping[str, int]]) -> list[Problem]:
+    """List every problem the facts show, what is down first.
+
+    Args:
+        facts: as collected, still without `health` and `problems`.
+        recent_losses: rows lost in the last ten minutes, where → reason → rows.
+    """
+    problems = [
+        *_whole(facts),
+        *_collectors(facts.get("collectors", ())),
+        *_buffer(facts.get("buffer", {}), is_forwarding=_forwards(facts)),
+        *_forward(facts.get("forward", {}), now_ns=facts.get("now_ns", 0)),
+        *_losses(recent_losses),
+        *_process(facts.get("process", {})),
+    ]
+    return sorted(problems, key=lambda problem: problem["severity"] != DOWN)
+
+
+def _problem(where: str, what: str, *, remedy: str = "", severity: str = DEGRADED) -> Problem:
+    return {"severity": severity, "where": where, "what": what, "remedy": remedy}
+
+
+def _sentence(text: object) -> str:
+    """Begin with a capital and end with a full stop."""
+    words = str(text).strip().rstrip(".")
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _whole(facts: Mapping[str, Any]) -> Iterator[Problem]:
+    collectors = facts.get("collectors", ())
+    if not any(one.get("state") in _RUNNING for one in collectors):
+        yield _problem(
+            "collectors", "No collector runs: nothing is taken.", severity=DOWN, remedy="journalctl -u edgepost -n 50"
+        )
+    if not _keeps(facts) and not _forwards(facts):
+        yield _problem(
+            "agent",
+            "The disk fails and nothing is forwarded: rows live in bounded memory only and will be lost.",
+            severity=DOWN,
+            remedy="mend the disk first; its problem and remedy stand below",
+        )
+
+
+def _keeps(facts: Mapping[str, Any]) -> bool:
+    return bool(facts.get("buffer", {}).get("state") == "ok")
+
+
+def _forwards(facts: Mapping[str, Any]) -> bool:
+    return facts.get("forward", {}).get("state") in _CONNECTED
+
+
+def _collectors(collectors: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    for one in collectors:
+        name, state = str(one.get("name", "?")), str(one.get("state", "?"))
+        if state not in _RUNNING:
+            reason = one.get("error") or "no reason given"
+            remedy = one.get("remedy") or "journalctl -u edgepost -n 50"
+            yield _problem(name, _sentence(f"collector {name} does not run ({state}): {reason}"), remedy=str(remedy))
+        report = one.get("report") or {}
+        for listener in _maps(report.get("listeners")):
+            yield from _listener(name, listener)
+        for warning in report.get("warnings") or ():
+            what, remedy = (warning.get("what"), warning.get("remedy")) if isinstance(warning, dict) else (warning, "")
+            yield _problem(name, _sentence(what), remedy=str(remedy or ""))
+
+
+def _listener(name: str, listener: Mapping[str, Any]) -> Iterator[Problem]:
+    bind = listener.get("bind", "?")
+    if listener.get("error"):
+        remedy = listener.get("remedy") or f"see who holds the port: ss -lnptu; or change `bind` of {name}"
+        yield _problem(name, f"Listener {bind} is not open: {listener['error']}.", remedy=str(remedy))
+    asked, granted = listener.get("asked_bytes") or 0, listener.get("granted_bytes")
+    if granted is not None and granted < asked:
+        yield _problem(
+            name,
+            f"Listener {bind} got a receive buffer of {human_bytes(granted)}, not {human_bytes(asked)}.",
+            remedy=f"sysctl -w net.core.rmem_max={asked}",
+        )
+
+
+def _maps(value: object) -> list[Mapping[str, Any]]:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list | tuple) else []
+
+
+def _buffer(buffer: Mapping[str, Any], *, is_forwarding: bool) -> Iterator[Problem]:
+    state = buffer.get("state", "ok")
+    if state != "ok":
+        what = buffer.get("problem") or f"the store is {state}"
+        yield _problem("buffer", _sentence(what), remedy=str(buffer.get("remedy") or "dmesg | tail -n 30"))
+    silent = buffer.get("silent_seconds") or 0.0
+    if silent > _SILENT_SECONDS:
+        yield _problem("buffer", f"The disk has not answered for {human_seconds(silent)}.", remedy="dmesg | tail -n 30")
+    parked = sum(int(lane.get("parked") or 0) for lane in buffer.get("lanes", ()))
+    if parked:
+        yield _problem(
+            "buffer",
+            f"{parked} batches are parked: nobody could take them, the others go on.",
+            remedy="read why with: edgepost tail agent, and the receiver's journal",
+        )
+    yield from _room(buffer, is_forwarding=is_forwarding)
+
+
+def _room(buffer: Mapping[str, Any], *, is_forwarding: bool) -> Iterator[Problem]:
+    used, limit = buffer.get("used_bytes") or 0, buffer.get("limit_bytes") or 0
+    hours = [lane["hours_left"] for lane in buffer.get("lanes", ()) if lane.get("hours_left") is not None]
+    if limit and used > _FULL_PART * limit:
+        yield _problem(
+            "buffer",
+            f"The buffer is {100 * used // limit} % full; then the oldest bulk and normal rows are evicted.",
+            remedy="mend the way to the center (edgepost ping), or raise `buffer.limit_bytes`",
+        )
+    elif not is_forwarding and hours and min(hours) < _FULL_SOON_HOURS:
+        yield _problem(
+            "buffer",
+            f"At the present rate the buffer is full in {human_seconds(min(hours) * 3600)}.",
+            remedy="mend the way to the center (edgepost ping), or raise `buffer.limit_bytes`",
+        )
+
+
+def _forward(forward: Mapping[str, Any], *, now_ns: int) -> Iterator[Problem]:
+    state = forward.get("state", "?")
+    if state not in _CONNECTED:
+        since = (now_ns - (forward.get("since_ns") or now_ns)) / 1e9
+        what = forward.get("problem") or f"the broker {forward.get('broker')} is {state}"
+        yield _problem(
+            "forward",
+            f"Nothing is delivered for {human_seconds(since)}: {what}.",
+            remedy=str(forward.get("remedy") or "edgepost ping"),
+        )
+    elif forward.get("problem"):
+        yield _problem("forward", _sentence(forward["problem"]), remedy=str(forward.get("remedy") or "edgepost ping"))
+
+
+def _losses(recent: Mapping[str, Mapping[str, int]]) -> Iterator[Problem]:
+    for where, reasons in recent.items():
+        for reason, rows in reasons.items():
+            remedy = next((text for key, text in _LOSS_REMEDIES.items() if key in reason), "")
+            yield _problem(where, f"{rows:,} rows lost in the last 10 minutes: {reason}.", remedy=remedy)
+
+
+def _process(process: Mapping[str, Any]) -> Iterator[Problem]:
+    lag = (process.get("loop_lag_ms") or {}).get("max") or 0.0
+    if lag > _LAG_MS:
+        yield _problem(
+            "agent",
+            f"The event loop stood still for {human_seconds(lag / 1000)} in the last minute.",
+            remedy="look for a machine short of CPU or memory: top; vmstat 2",
+        )

@@ -1,0 +1,91 @@
+"""What the agent tells of itself while it runs: losses that never became a row, clock steps, and the loop's lag."""
+
+import asyncio
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from agent import events
+from agent.intake import Intake
+from collectors.sink import Lane
+
+DROPS_SECONDS: Final = 60.0
+LAG_SECONDS: Final = 1.0
+STEP_SECONDS: Final = 2.0
+
+
+class Pulse:
+    """Measures how late the loop is, once a second, and notices when the clock is set."""
+
+    def __init__(self, put: Callable[[tuple[Any, ...]], None]) -> None:
+        self._put = put
+        self._lags_ms: deque[float] = deque(maxlen=60)
+        self._cpu = (time.monotonic(), time.process_time())
+        self._cpu_percent = 0.0
+
+    async def run(self) -> None:
+        """Measure for ever."""
+        loop = asyncio.get_running_loop()
+        offset = time.time() - time.monotonic()
+        while True:
+            due = loop.time() + LAG_SECONDS
+            await asyncio.sleep(LAG_SECONDS)
+            self._lags_ms.append(max(0.0, loop.time() - due) * 1000)
+            now_offset = time.time() - time.monotonic()
+            if abs(now_offset - offset) > STEP_SECONDS:
+                step = now_offset - offset
+                text = f"the clock was set by {step:+.1f} s"
+                self._put(events.row("clock-step", severity=events.WARNING, text=text, detail={"seconds": step}))
+            offset = now_offset
+            self._measure_cpu()
+
+    def _measure_cpu(self) -> None:
+        at, used = self._cpu
+        now = time.monotonic()
+        if now - at >= 10:
+            self._cpu_percent = 100 * (time.process_time() - used) / (now - at)
+            self._cpu = (now, time.process_time())
+
+    def facts(self) -> dict[str, Any]:
+        """Loop lag in ms over the last minute, memory and CPU of this process."""
+        return {
+            "loop_lag_ms": {
+                "median": statistics.median(self._lags_ms) if self._lags_ms else None,
+                "max": max(self._lags_ms, default=None),
+            },
+            "pss_bytes": pss_bytes(),
+            "cpu_percent": self._cpu_percent,
+            "cpu_seconds": time.process_time(),
+        }
+
+
+def pss_bytes() -> int | None:
+    """Proportional set size of this process (proc(5), smaps_rollup)."""
+    try:
+        lines = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), None)
+
+
+async def declare_drops(intake: Intake) -> None:
+    """Each minute, put one `dropped` row for every counter of losses that has grown."""
+    sink = intake.sink("agent")
+    told: dict[tuple[str, str], int] = {}
+    while True:
+        since_ns = time.time_ns()
+        await asyncio.sleep(DROPS_SECONDS)
+        for name, facts in intake.facts().items():
+            for reason, rows in facts["drops"].items():
+                new = rows - told.get((name, reason), 0)
+                if new:
+                    told[name, reason] = rows
+                    sink.put(events.AGENT, [_dropped(name, reason, rows=new, since_ns=since_ns)], lane=Lane.URGENT)
+
+
+def _dropped(name: str, reason: str, *, rows: int, since_ns: int) -> tuple[Any, ...]:
+    detail = {"collector": name, "reason": reason, "rows": rows, "first_ns": since_ns, "last_ns": time.time_ns()}
+    return events.row("dropped", severity=events.ERROR, text=f"{name} lost {rows}: {reason}", detail=detail)
