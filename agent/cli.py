@@ -7,14 +7,16 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
+
+from agent import VERSION
 
 USAGE: Final = 64  # sysexits.h, EX_USAGE
 STOPPED_READER: Final = 141  # 128 + SIGPIPE, as a shell shows a program whose reader went away
 _PING_SECONDS: Final = 30.0
 
 Act = Callable[[argparse.Namespace], int]
-Verbs = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,9 +61,7 @@ def _add_collector_verbs(verbs: Verbs) -> None:
 
 def _version(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if options.version:
-        from agent.version import version
-
-        print(f"edgepost {version()}")
+        print(f"edgepost {VERSION}")
         return 0
     parser.print_usage(sys.stderr)
     print("edgepost: give a verb; edgepost --help lists them", file=sys.stderr)

@@ -128,14 +128,14 @@ def show_ping(path: str, *, timeout_seconds: float) -> int:
                     raise NoAgent(str(step["error"]), str(step.get("remedy", "")))
                 if step.get("step") == "timeout":
                     return _stuck(steps, timeout_seconds)
+                if step.get("step") == "done":
+                    return 0
                 steps.append(step)
                 print(_step_text(steps), flush=True)
     except KeyboardInterrupt:
         return _stuck(steps, 0) if steps else 1
     except NoAgent as absent:
         return _say_absent(absent)
-    if steps and steps[-1].get("step") == "receipt":
-        return 0
     return _say_absent(NoAgent("the agent closed the connection", "systemctl status edgepost"))
 
 
@@ -144,17 +144,15 @@ _STEPS: Final[Mapping[str, Callable[[str], str]]] = {
     "committed": lambda name: f"committed as {name}",
     "sent": lambda broker: f"sent to {broker}",
     "acked": lambda broker: f"PUBACK from {broker}",
-    "receipt": lambda group: f"receipt from {group}: committed there",
+    "receipt": lambda group: f"receipt from {group.replace(' ', ': ', 1)}",
 }
 
 
 def _step_text(steps: list[Mapping[str, Any]]) -> str:
     """Write the newest step with its time since the first."""
-    step = steps[-1]
-    words = _STEPS.get(str(step.get("step")), lambda detail: f"{step.get('step')} {detail}")(
-        str(step.get("detail", ""))
-    )
-    elapsed = (int(step.get("at_ns", 0)) - int(steps[0].get("at_ns", 0))) / 1e6
+    step, detail = str(steps[-1].get("step")), str(steps[-1].get("detail", ""))
+    words = _STEPS[step](detail) if step in _STEPS else f"{step} {detail}"
+    elapsed = (int(steps[-1].get("at_ns", 0)) - int(steps[0].get("at_ns", 0))) / 1e6
     return f"{elapsed:9.1f} ms  {fit(words, WIDTH - 14)}"
 
 

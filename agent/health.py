@@ -52,8 +52,8 @@ def find_problems(facts: Mapping[str, Any], recent_losses: Mapping[str, Mapping[
     problems = [
         *_whole(facts),
         *_collectors(facts.get("collectors", ())),
-        *_buffer(facts.get("buffer", {}), is_forwarding=_forwards(facts)),
-        *_forward(facts.get("forward", {}), now_ns=facts.get("now_ns", 0)),
+        *_buffer(facts.get("buffer", {}), is_delivering=_is_delivering(facts.get("forward", {}))),
+        *_forward(facts.get("forward", {})),
         *_losses(recent_losses),
         *_process(facts.get("process", {})),
     ]
@@ -76,7 +76,7 @@ def _whole(facts: Mapping[str, Any]) -> Iterator[Problem]:
         yield _problem(
             "collectors", "No collector runs: nothing is taken.", severity=DOWN, remedy="journalctl -u edgepost -n 50"
         )
-    if not _keeps(facts) and not _forwards(facts):
+    if not _keeps(facts) and not _is_delivering(facts.get("forward", {})):
         yield _problem(
             "agent",
             "The disk fails and nothing is forwarded: rows live in bounded memory only and will be lost.",
@@ -89,8 +89,8 @@ def _keeps(facts: Mapping[str, Any]) -> bool:
     return bool(facts.get("buffer", {}).get("state") == "ok")
 
 
-def _forwards(facts: Mapping[str, Any]) -> bool:
-    return facts.get("forward", {}).get("state") in _CONNECTED
+def _is_delivering(forward: Mapping[str, Any]) -> bool:
+    return forward.get("state") in _CONNECTED
 
 
 def _collectors(collectors: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
@@ -126,7 +126,7 @@ def _maps(value: object) -> list[Mapping[str, Any]]:
     return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list | tuple) else []
 
 
-def _buffer(buffer: Mapping[str, Any], *, is_forwarding: bool) -> Iterator[Problem]:
+def _buffer(buffer: Mapping[str, Any], *, is_delivering: bool) -> Iterator[Problem]:
     state = buffer.get("state", "ok")
     if state != "ok":
         what = buffer.get("problem") or f"the store is {state}"
@@ -134,17 +134,10 @@ def _buffer(buffer: Mapping[str, Any], *, is_forwarding: bool) -> Iterator[Probl
     silent = buffer.get("silent_seconds") or 0.0
     if silent > _SILENT_SECONDS:
         yield _problem("buffer", f"The disk has not answered for {human_seconds(silent)}.", remedy="dmesg | tail -n 30")
-    parked = sum(int(lane.get("parked") or 0) for lane in buffer.get("lanes", ()))
-    if parked:
-        yield _problem(
-            "buffer",
-            f"{parked} batches are parked: nobody could take them, the others go on.",
-            remedy="read why with: edgepost tail agent, and the receiver's journal",
-        )
-    yield from _room(buffer, is_forwarding=is_forwarding)
+    yield from _room(buffer, is_delivering=is_delivering)
 
 
-def _room(buffer: Mapping[str, Any], *, is_forwarding: bool) -> Iterator[Problem]:
+def _room(buffer: Mapping[str, Any], *, is_delivering: bool) -> Iterator[Problem]:
     used, limit = buffer.get("used_bytes") or 0, buffer.get("limit_bytes") or 0
     hours = [lane["hours_left"] for lane in buffer.get("lanes", ()) if lane.get("hours_left") is not None]
     if limit and used > _FULL_PART * limit:
@@ -153,7 +146,7 @@ def _room(buffer: Mapping[str, Any], *, is_forwarding: bool) -> Iterator[Problem
             f"The buffer is {100 * used // limit} % full; then the oldest bulk and normal rows are evicted.",
             remedy="mend the way to the center (edgepost ping), or raise `buffer.limit_bytes`",
         )
-    elif not is_forwarding and hours and min(hours) < _FULL_SOON_HOURS:
+    elif not is_delivering and hours and min(hours) < _FULL_SOON_HOURS:
         yield _problem(
             "buffer",
             f"At the present rate the buffer is full in {human_seconds(min(hours) * 3600)}.",
@@ -161,18 +154,17 @@ def _room(buffer: Mapping[str, Any], *, is_forwarding: bool) -> Iterator[Problem
         )
 
 
-def _forward(forward: Mapping[str, Any], *, now_ns: int) -> Iterator[Problem]:
-    state = forward.get("state", "?")
-    if state not in _CONNECTED:
-        since = (now_ns - (forward.get("since_ns") or now_ns)) / 1e9
-        what = forward.get("problem") or f"the broker {forward.get('broker')} is {state}"
+def _forward(forward: Mapping[str, Any]) -> Iterator[Problem]:
+    if not _is_delivering(forward):
+        why = forward.get("problem") or f"the broker {forward.get('broker') or ''} is {forward.get('state', '?')}"
+        what = f"nothing is delivered, rows wait here: {why}"
+        yield _problem("forward", _sentence(what), remedy=str(forward.get("remedy") or "edgepost ping"))
+    if forward.get("parked"):
         yield _problem(
             "forward",
-            f"Nothing is delivered for {human_seconds(since)}: {what}.",
-            remedy=str(forward.get("remedy") or "edgepost ping"),
+            f"{forward['parked']} batches are parked: nobody could take them; the others go on.",
+            remedy="read why: journalctl -u edgepost, and the receiver's journal",
         )
-    elif forward.get("problem"):
-        yield _problem("forward", _sentence(forward["problem"]), remedy=str(forward.get("remedy") or "edgepost ping"))
 
 
 def _losses(recent: Mapping[str, Mapping[str, int]]) -> Iterator[Problem]:

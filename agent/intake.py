@@ -12,13 +12,13 @@ Invariants:
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from agent.buffer import Buffer, Sealed
+from agent.buffer import Buffer, Held, Sealed
 from agent.encode import encode_rows
-from agent.taps import Tap
 from agent.tally import Tally
+from agent.taps import Tap
 from collectors.sink import Lane, Stream
 
 LIMIT_BYTES: Final = 32 << 20
@@ -83,6 +83,9 @@ class Intake:
         self._group_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._commit: asyncio.Future[Any] | None = None
+        self.on_named: list[
+            Callable[[Sequence[Held]], None]
+        ] = []  # told of batches as they are named, before they leave
 
     def sink(self, collector: str) -> "CollectorSink":
         """The sink of one collector; its counts last as long as the agent."""
@@ -202,6 +205,8 @@ class Intake:
         if self._pending_bytes <= self._limit_bytes // 2:
             self._room.set()
         if not future.cancelled() and future.exception() is None:
+            for tell in tuple(self.on_named):
+                tell(future.result())
             self._schedule()  # else a bug of the writer: `Buffer.failed` ends the process
 
     async def close(self) -> None:

@@ -9,49 +9,40 @@ Nothing here is special to the ping: the row takes the road of every other, so w
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import ExitStack, aclosing
+from typing import Any, Final, NamedTuple
 
 from agent.answer import Verb, refusal
+from agent.buffer import Held
 from agent.events import AGENT, row
-from collectors.sink import Lane, Sink
-from wire.batch import Refused, decode_head
+from agent.forward import Forward
+from agent.forward.settings import BROKER
+from agent.intake import Intake
+from collectors.sink import Lane
+from wire.decode import Refused
+from wire.head import decode_head
 from wire.names import BatchName
+from wire.receipts import COMMITTED, REPEAT
 
 EVERY_SECONDS: Final = 1.0
 DEFAULT_SECONDS: Final = 30.0
 MOST_SECONDS: Final = 600.0
 
 
-class Pingable(Protocol):
-    """The intake, as far as a ping needs it."""
-
-    def sink(self, collector: str) -> Sink:
-        """The sink of one collector."""
-
-    async def next_commit(self) -> Sequence[Any]:
-        """Wait for the end of the next commit; give the batches that it named (`agent.buffer.Held`)."""
-
-
-class Watching(Protocol):
-    """The forwarder, as far as a ping needs it."""
-
-    def facts(self) -> dict[str, Any]:
-        """With `broker` and `confirm`."""
-
-    def watch(self, name: BatchName) -> AsyncIterator[tuple[Any, ...]]:
-        """Give (step, at_ns, detail) as batch `name` is sent, acked and receipted; what happened before too."""
+Steps = asyncio.Queue[tuple[str, int]]
+"""The steps of a watched batch and their times, as they happen."""
 
 
 class Step(NamedTuple):
-    """One step: `taken`, `committed`, `sent`, `acked`, `receipt`; when; and what there is to say of it."""
+    """One step: `taken`, `committed`, `sent`, `acked`, `receipt`, `done` or `timeout`; when; what to say of it."""
 
     step: str
     at_ns: int
     detail: str
 
 
-def ping_verb(intake: Pingable, forward: Watching, *, is_durable: Callable[[], bool]) -> Verb:
+def ping_verb(intake: Intake, forward: Forward, *, is_durable: Callable[[], bool]) -> Verb:
     """Make the verb: `{"verb": "ping", "timeout_seconds": n}`; it answers one line a step.
 
     Args:
@@ -74,54 +65,61 @@ def ping_verb(intake: Pingable, forward: Watching, *, is_durable: Callable[[], b
         last = now
         try:
             async with asyncio.timeout(patience):
-                async for step in ping(intake, forward, is_durable=is_durable):
-                    yield json.dumps(step._asdict()).encode()
+                async with aclosing(ping(intake, forward, is_durable=is_durable)) as steps:
+                    async for step in steps:
+                        yield json.dumps(step._asdict()).encode()
         except TimeoutError:
-            yield json.dumps({"step": "timeout", "at_ns": time.time_ns(), "detail": ""}).encode()
+            yield json.dumps(Step("timeout", time.time_ns(), "")._asdict()).encode()
 
     return ping_once_a_second
 
 
-async def ping(intake: Pingable, forward: Watching, *, is_durable: Callable[[], bool]) -> AsyncGenerator[Step, None]:
-    """Put one urgent row and follow it to its last receipt."""
+async def ping(intake: Intake, forward: Forward, *, is_durable: Callable[[], bool]) -> AsyncGenerator[Step, None]:
+    """Put one urgent row and follow it to its last receipt, or PUBACK where that is what counts."""
     one = row("ping", text="edgepost ping")
-    stamp = one[1]
-    committing = asyncio.ensure_future(_named(intake, stamp))
-    try:
-        await asyncio.sleep(0)  # the waiter stands before the row is put
+    stamp: int = one[1]
+    named: asyncio.Future[tuple[BatchName, Steps]] = asyncio.get_running_loop().create_future()
+
+    def look(batches: Sequence[Held]) -> None:
+        """Find our batch in a commit, and watch it before it can be sent."""
+        for held in batches:
+            if not named.done() and held.stream == AGENT.name and _spans(held, stamp):
+                named.set_result((held.name, watching.enter_context(forward.watch(held.name))))
+
+    with ExitStack() as watching:
+        intake.on_named.append(look)
+        watching.callback(intake.on_named.remove, look)
         intake.sink("agent").put(AGENT, [one], lane=Lane.URGENT)
         yield Step("taken", stamp, "")
-        name = await committing
-    finally:
-        committing.cancel()
-    yield Step("committed", time.time_ns(), str(name) if is_durable() else f"{name}, in memory only")
-    facts = forward.facts()
-    awaited = set(facts.get("confirm") or ())
-    async for reached in forward.watch(name):
-        step, at_ns, detail = (*reached, "", "")[:3]
-        yield Step(str(step), int(at_ns), str(detail or _whom(step, facts)))
-        if step == "receipt":
-            awaited.discard(str(detail or next(iter(awaited), "")))
-            if not awaited:
-                return
+        name, steps = await named
+        yield Step("committed", time.time_ns(), str(name) if is_durable() else f"{name}, in memory only")
+        async for step in _follow(steps, forward):
+            yield step
 
 
-async def _named(intake: Pingable, stamp: int) -> BatchName:
-    """Wait for the commit that names the batch with the row received at `stamp`."""
+async def _follow(steps: Steps, forward: Forward) -> AsyncGenerator[Step, None]:
+    """Give the steps of a watched batch until every group that must confirm it has."""
+    awaited = set(forward.facts()["confirm"])
     while True:
-        for held in await intake.next_commit():
-            name: BatchName = held.name
-            if held.stream == AGENT.name and name.lane == Lane.URGENT and _spans(held.head, stamp):
-                return name
+        words, at_ns = await steps.get()
+        step, *rest = words.split()
+        if step == "receipt":
+            yield Step(step, at_ns, " ".join(rest))
+            if rest[-1] in {COMMITTED, REPEAT}:
+                awaited.discard(rest[0])
+        else:
+            yield Step(step, at_ns, str(forward.facts()["broker"] or ""))
+            if step == "acked":
+                awaited.discard(BROKER)
+        if not awaited:
+            yield Step("done", at_ns, "")
+            return
 
 
-def _spans(head: bytes, stamp: int) -> bool:
+def _spans(held: Held, stamp: int) -> bool:
+    """Tell whether a batch holds what was received at `stamp`."""
     try:
-        decoded = decode_head(head)
+        head = decode_head(held.head)
     except Refused:
         return False
-    return decoded.first_ns <= stamp <= decoded.last_ns
-
-
-def _whom(step: object, facts: Mapping[str, Any]) -> str:
-    return " ".join(facts.get("confirm") or ()) if step == "receipt" else str(facts.get("broker") or "")
+    return head.lane == Lane.URGENT and head.first_ns <= stamp <= head.last_ns

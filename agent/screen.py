@@ -146,20 +146,19 @@ def _buffer(facts: Mapping[str, Any]) -> Iterator[Line]:
 
 def _forward(facts: Mapping[str, Any]) -> Iterator[Line]:
     forward = facts.get("forward") or {}
-    yield from _title("Broker and custody")
+    yield from _title(f"Forwarding: {forward.get('state', '?')}")
     since = _age(facts, forward.get("since_ns"))
-    brokers = forward.get("brokers") or [{"url": forward.get("broker"), "state": forward.get("state")}]
-    for broker in brokers:
-        current = broker.get("url") == forward.get("broker")
-        state = f"{forward.get('state', '?')} for {since}, {_protocol(forward)}" if current else broker.get("state")
-        yield _labelled("broker", f"{broker.get('url') or '-'}  {state or '-'}  {broker.get('error') or ''}")
+    for broker in forward.get("brokers") or ():
+        current = forward.get("broker") is not None and broker.get("url") == forward["broker"]
+        state = f"connected for {since}, {_protocol(forward)}" if current else broker.get("state")
+        yield _labelled("broker", f"{broker.get('url') or '-'}  {state or '-'}{': ' if broker.get('error') else ''}{broker.get('error') or ''}")
     flying = human_bytes(forward.get("in_flight_bytes") or 0)
-    oldest = forward.get("oldest_unreceipted_ns")
+    oldest = forward.get("oldest_unreceipted_seconds")
     waiting = f"{_count(forward.get('unreceipted_batches') or 0)} unreceipted"
     yield _labelled(
         "custody",
         f"{_count(forward.get('in_flight_batches') or 0)} batches in flight ({flying}), {waiting}"
-        + (f", the oldest for {_age(facts, oldest)}" if oldest else ""),
+        + ("" if oldest is None else f", the oldest for {human_seconds(oldest)}"),
     )
     smoothed = forward.get("smoothed_receipt_ms")
     time_taken = "-" if smoothed is None else human_seconds(smoothed / 1000)
@@ -174,7 +173,7 @@ def _forward(facts: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def _protocol(forward: Mapping[str, Any]) -> str:
-    return {5: "MQTT 5", 4: "MQTT 3.1.1"}.get(forward.get("protocol") or 0, "MQTT")
+    return f"MQTT {forward['protocol']}" if forward.get("protocol") else "MQTT"
 
 
 def account_of(facts: Mapping[str, Any]) -> dict[str, dict[str, int]]:

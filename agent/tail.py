@@ -10,10 +10,12 @@ many. Lines of the answer are rows, keyed as at the center with `stream` before 
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from agent.answer import Verb, refusal
 from agent.events import AGENT
+from agent.intake import Intake
+from agent.taps import Tap
 from collectors.registry import COLLECTORS
 from collectors.sink import Stream
 from wire.render import render_row, render_rows
@@ -21,28 +23,10 @@ from wire.render import render_row, render_rows
 KEEPALIVE_SECONDS: Final = 10.0  # an empty line, by which a reader that went away is noticed
 BURST_ROWS: Final = 200  # rendered in one piece, so that a burst holds the loop for about 1 ms only
 
-Taken = tuple[Sequence[tuple[Stream, tuple[Any, ...]]], int]
 Matches = Callable[[Stream, tuple[Any, ...]], bool]
 
 
-class Tap(Protocol):
-    """A bounded queue of live rows (`agent/taps.py`)."""
-
-    async def take(self) -> Taken:
-        """Wait; give the rows queued, and how many were lost since the last call."""
-
-
-class Tappable(Protocol):
-    """Where a tap can be opened: the intake."""
-
-    def subscribe(self, stream: str | None = None) -> Any:
-        """Open a tap."""
-
-    def unsubscribe(self, tap: Any) -> None:
-        """Close it."""
-
-
-def tail_verb(intake: Tappable) -> Verb:
+def tail_verb(intake: Intake) -> Verb:
     """Make the verb: `{"verb": "tail", "stream": NAME or null, "where": [[COLUMN, VALUE], ...]}`."""
 
     async def tail(request: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:

@@ -5,7 +5,8 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from agent.buffer import Buffer
@@ -81,7 +82,9 @@ class Forward:
         protocol = self._dialect.get(broker.url, MQTT_5)
         client_id = f"{sender.agent}-{secrets.token_hex(3)}"
         try:
-            async with connect(broker, client_id=client_id, will=(will_topic, encode_state(will)), protocol=protocol) as client:
+            async with connect(
+                broker, client_id=client_id, will=(will_topic, encode_state(will)), protocol=protocol
+            ) as client:
                 carry = Carry(client, sender, buffer=buffer, connection=self._connections)
                 self._broker, self._since_ns, self._carry = broker, time.time_ns(), carry
                 self._errors.pop(broker.url, None)
@@ -134,18 +137,19 @@ class Forward:
         until = time.monotonic() + grace_seconds
         self.sender.wake.set()
         while time.monotonic() < until and self.is_connected:
-            held = any([await self._buffer.read(lane, after=self.sender.after[lane], limit_bytes=1) for lane in range(3)])
+            held = any(
+                [await self._buffer.read(lane, after=self.sender.after[lane], limit_bytes=1) for lane in range(3)]
+            )
             if not held and not self.sender.window.flights and not any(self.sender.queues):
                 return
             await asyncio.sleep(DONE_POLL_SECONDS)
 
-    async def watch(self, name: BatchName) -> AsyncIterator[tuple[str, int]]:
-        """Give each step of one batch as it happens: (`sent`, `acked` or `receipt GROUP OUTCOME`, ns UTC)."""
-        steps: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
-        self.sender.watchers[name] = steps
+    @contextmanager
+    def watch(self, name: BatchName) -> Iterator["asyncio.Queue[tuple[str, int]]"]:
+        """Queue each step of one batch from now on: (`sent`, `acked` or `receipt GROUP OUTCOME`, ns UTC)."""
+        steps = self.sender.watchers[name] = asyncio.Queue()
         try:
-            while True:
-                yield await steps.get()
+            yield steps
         finally:
             del self.sender.watchers[name]
 
