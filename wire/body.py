@@ -189,6 +189,6 @@ def _count(value: Any, depth: int) -> int:
             raise Refused(UNDECODABLE, "a key of a map is no str")
         value = value.values()
     for item in value:
-        if type(item) not in _SCALARS:
+        if item and type(item) not in _SCALARS:
             count += _count(item, depth + 1)
     return count

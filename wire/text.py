@@ -5,7 +5,7 @@ In: what a device said, or a number. Out: text of one line that does what it sho
 
 import re
 from calendar import timegm
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -25,6 +25,7 @@ _DECEIVING: Final = re.compile(
 )
 _RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _SECOND: Final = 1_000_000_000
+_TIMES: Final = range(-(1 << 63), 1 << 64)  # what MessagePack can hold
 _SIZES: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -61,16 +62,20 @@ def read_rfc3339(text: str) -> int:
     A leap second (`:60`) is the second after it. RFC 3339 section 5.6.
 
     Raises:
-        ValueError: anything else, a time without a zone too.
+        ValueError: anything else: no zone, no such day, or beyond what 64 bits of nanoseconds hold.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise ValueError("not a time as in 2026-05-01T10:00:00Z")
     date, clock, second, fraction, zone = match.groups()
     is_leap = second == "60"
-    moment = datetime.fromisoformat(f"{date}T{clock}{'59' if is_leap else second}{'Z' if zone in 'Zz' else zone}")
-    seconds = timegm(moment.astimezone(UTC).timetuple()) + is_leap
-    return seconds * _SECOND + int((fraction or "0")[:9].ljust(9, "0"))
+    local = datetime.fromisoformat(f"{date}T{clock}{'59' if is_leap else second}{'Z' if zone in 'Zz' else zone}")
+    offset = local.utcoffset() or timedelta()
+    seconds = timegm(local.timetuple()) - int(offset.total_seconds()) + is_leap
+    ns = seconds * _SECOND + int((fraction or "0")[:9].ljust(9, "0"))
+    if ns not in _TIMES:
+        raise ValueError("a time beyond the years 1678 to 2554")
+    return ns
 
 
 def human_bytes(count: float) -> str:
