@@ -1,0 +1,58 @@
+"""STRUCTURED-DATA of RFC 5424 section 6.3: text in, `{id: {param: value}}` out.
+
+    [origin ip="10.0.0.1" ip="10.0.0.2"][meta note="a \\"quoted\\" word"]
+        └► {"origin": {"ip": ["10.0.0.1", "10.0.0.2"]}, "meta": {"note": 'a "quoted" word'}}
+
+A parameter that is repeated becomes a list (section 6.3.3 allows it). An id that is repeated is merged, and said to
+be, because section 6.3.2 forbids it. Linear: every repeat is possessive.
+"""
+
+import re
+from typing import Any, Final, NamedTuple
+
+_NAME: Final = r'[!#-<>-\\^-~]{1,32}+'  # SD-NAME: printable ASCII without = SP ] "
+_VALUE: Final = r'[^"\\\]]*+(?:\\.[^"\\\]]*+)*+'  # PARAM-VALUE: " \ ] are escaped
+_ID: Final = re.compile(rf"\[({_NAME})")
+_PARAM: Final = re.compile(rf' ({_NAME})="({_VALUE})"', re.DOTALL)
+_ESCAPE: Final = re.compile(r'\\(["\\\]])')
+
+
+class Elements(NamedTuple):
+    """What was read: the map, where reading stopped, and whether an id stood there twice."""
+
+    data: dict[str, dict[str, Any]]
+    end: int
+    is_repeated: bool
+
+
+def read_elements(text: str, start: int = 0) -> Elements | None:
+    """Read one or more SD-ELEMENTs from `start` on; None if there is no valid one or one of them breaks off."""
+    data: dict[str, dict[str, Any]] = {}
+    is_repeated = False
+    at = start
+    while text[at : at + 1] == "[":
+        name = _ID.match(text, at)
+        if name is None:
+            return None
+        is_repeated |= name[1] in data
+        at = _read_params(text, name.end(), data.setdefault(name[1], {}))
+        if text[at : at + 1] != "]":
+            return None
+        at += 1
+    return Elements(data, at, is_repeated) if at > start else None
+
+
+def _read_params(text: str, at: int, params: dict[str, Any]) -> int:
+    """Add the SD-PARAMs that follow `at` and give where they end."""
+    while param := _PARAM.match(text, at):
+        name, value = param[1], param[2]
+        if "\\" in value:
+            value = _ESCAPE.sub(r"\1", value)
+        if name not in params:
+            params[name] = value
+        elif isinstance(params[name], list):
+            params[name].append(value)
+        else:
+            params[name] = [params[name], value]
+        at = param.end()
+    return at
