@@ -109,6 +109,9 @@ async def _serve(listener: socket.socket, path: Path, verbs: Mapping[str, Verb])
         async with asyncio.TaskGroup() as group:
 
             def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                if not server.is_serving():
+                    writer.close()
+                    return
                 if len(clients) >= MAX_CLIENTS:
                     writer.write(refusal(f"{MAX_CLIENTS} clients are connected already", "end one of them") + b"\n")
                     writer.close()

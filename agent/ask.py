@@ -17,10 +17,11 @@ from typing import Any, Final
 
 PATIENCE_SECONDS: Final = 10.0  # an agent under full load answers in well under one
 _DEFAULT: Final = "/run/edgepost/status.sock"
+_LOOK: Final = "systemctl status edgepost"
 _REMEDIES: Final = {
-    errno.ENOENT: "no agent runs here, or its socket is elsewhere (--socket PATH): systemctl status edgepost",
-    errno.ECONNREFUSED: "the agent that made this socket is gone: systemctl status edgepost",
-    errno.EACCES: "your user may not open it: run as root, or join the socket's group: sudo usermod -aG edgepost $USER",
+    errno.ENOENT: f"no agent runs here, or its socket is elsewhere: --socket PATH\n{_LOOK}",
+    errno.ECONNREFUSED: f"the agent that made this socket is gone\n{_LOOK}",
+    errno.EACCES: "your user may not open it: become root, or join the group that owns it\nls -l /run/edgepost",
 }
 
 
@@ -97,10 +98,6 @@ def _lines(connection: socket.socket, path: str) -> Iterator[bytes]:
 
 def _no_agent(path: str, error: OSError) -> NoAgent:
     if isinstance(error, TimeoutError):
-        return NoAgent(
-            f"the agent at {path} does not answer", "systemctl status edgepost; journalctl -u edgepost -n 50"
-        )
+        return NoAgent(f"the agent at {path} does not answer", f"{_LOOK}\njournalctl -u edgepost -n 50")
     reason = error.strerror or str(error)
-    return NoAgent(
-        f"no agent answers at {path}: {reason}", _REMEDIES.get(error.errno or 0, "systemctl status edgepost")
-    )
+    return NoAgent(f"no agent answers at {path}: {reason}", _REMEDIES.get(error.errno or 0, _LOOK))

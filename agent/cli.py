@@ -68,8 +68,12 @@ def _version(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
     return USAGE
 
 
+def _verb(verbs: Verbs, name: str, *, summary: str, description: str) -> argparse.ArgumentParser:
+    return verbs.add_parser(name, help=summary, description=description, allow_abbrev=False)
+
+
 def _add_run(verbs: Verbs) -> None:
-    verb = verbs.add_parser("run", help="run the agent", description="Run the agent until SIGTERM or Ctrl-C.")
+    verb = _verb(verbs, "run", summary="run the agent", description="Run the agent until SIGTERM or Ctrl-C.")
     verb.add_argument("config", metavar="CONFIG", help="the YAML file, usually /etc/edgepost/agent.yaml")
     verb.set_defaults(act=_run)
 
@@ -81,7 +85,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _add_check(verbs: Verbs) -> None:
-    verb = verbs.add_parser("check", help="check a configuration", description="Check a YAML file; list every mistake.")
+    verb = _verb(verbs, "check", summary="check a configuration", description="Check a YAML file; list every mistake.")
     verb.add_argument("config", metavar="CONFIG", help="the YAML file")
     verb.set_defaults(act=_check)
 
@@ -97,9 +101,10 @@ def _add_socket(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_status(verbs: Verbs) -> None:
-    verb = verbs.add_parser(
+    verb = _verb(
+        verbs,
         "status",
-        help="how the agent is, and what to do",
+        summary="how the agent is, and what to do",
         description="Show how the agent is. Exit code: 0 healthy, 1 degraded, 2 down or no agent answers.",
     )
     verb.add_argument("--json", action="store_true", help="print the facts as one JSON object")
@@ -116,7 +121,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _add_tail(verbs: Verbs) -> None:
-    verb = verbs.add_parser("tail", help="rows as they come", description="Show rows as the agent takes them.")
+    verb = _verb(verbs, "tail", summary="rows as they come", description="Show rows as the agent takes them.")
     verb.add_argument("stream", metavar="STREAM", nargs="?", help="only this stream; else all")
     verb.add_argument(
         "--where",
@@ -146,9 +151,10 @@ def _tail(options: argparse.Namespace) -> int:
 
 
 def _add_ping(verbs: Verbs) -> None:
-    verb = verbs.add_parser(
+    verb = _verb(
+        verbs,
         "ping",
-        help="send one row, wait for its receipt",
+        summary="send one row, wait for its receipt",
         description="Send one urgent row and show each step of its way. Exit code: 0 receipted, 1 not in time, 2 no agent.",
     )
     verb.add_argument(
@@ -176,9 +182,10 @@ def _ping(options: argparse.Namespace) -> int:
 
 
 def _add_parse(verbs: Verbs) -> None:
-    verb = verbs.add_parser(
+    verb = _verb(
+        verbs,
         "parse",
-        help="which row each line becomes, and why",
+        summary="which row each line becomes, and why",
         description="Show which row each line of a file becomes, and why. Malformed lines are rows too: exit code 0.",
     )
     verb.add_argument("file", metavar="FILE", help="a file, or - for standard input")
@@ -199,9 +206,10 @@ def _parse(options: argparse.Namespace) -> int:
 
 
 def _add_demo(verbs: Verbs) -> None:
-    verb = verbs.add_parser(
+    verb = _verb(
+        verbs,
         "demo",
-        help="the whole way on this machine",
+        summary="the whole way on this machine",
         description="Run a broker, an agent and a receiver in a temporary folder and watch rows arrive.",
     )
     verb.add_argument("--seconds", metavar="N", type=float, help="end after N seconds (default: at Ctrl-C)")

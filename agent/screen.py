@@ -26,16 +26,8 @@ def draw(facts: Mapping[str, Any], *, is_coloured: bool = False) -> str:
 
 def draw_absent(reason: str, remedy: str, *, is_coloured: bool = False) -> str:
     """Draw what is shown when no agent answers."""
-    lines = [("bad", f"✗ DOWN  {part}" if not at else part) for at, part in enumerate(wrap(reason, WIDTH - 8))]
-    return (
-        "\n".join(
-            [
-                *(_painted((colour, line), is_coloured=is_coloured) for colour, line in lines),
-                *wrap(f"→ {remedy}", WIDTH, indent="  "),
-            ]
-        )
-        + "\n"
-    )
+    problem = {"severity": "down", "what": f"DOWN  {reason}", "remedy": remedy}
+    return "".join(f"{_painted(line, is_coloured=is_coloured)}\n" for line in _problem(problem))
 
 
 Line = tuple[str, str]
@@ -63,12 +55,17 @@ def _head(facts: Mapping[str, Any]) -> Iterator[Line]:
 
 def _problems(facts: Mapping[str, Any]) -> Iterator[Line]:
     for problem in facts.get("problems", ()):
-        sign, colour = _SIGNS.get(problem.get("severity", ""), ("!", "warn"))
-        for at, line in enumerate(wrap(f"{problem.get('what', '')}", WIDTH, indent="  ")):
-            yield (colour, line if at else f"{sign}{line[1:]}")
-        if problem.get("remedy"):
-            for at, line in enumerate(wrap(problem["remedy"], WIDTH, indent="    ")):
-                yield ("", line if at else f"  →{line[3:]}")
+        yield from _problem(problem)
+
+
+def _problem(problem: Mapping[str, Any]) -> Iterator[Line]:
+    """A sentence behind its sign, and each line of its remedy behind an arrow."""
+    sign, colour = _SIGNS.get(problem.get("severity", ""), ("!", "warn"))
+    for at, line in enumerate(wrap(problem.get("what", ""), WIDTH, indent="  ")):
+        yield (colour, line if at else f"{sign}{line[1:]}")
+    for remedy in str(problem.get("remedy") or "").splitlines():
+        for at, line in enumerate(wrap(remedy, WIDTH, indent="    ")):
+            yield ("", line if at else f"  →{line[3:]}")
 
 
 def _collectors(facts: Mapping[str, Any]) -> Iterator[Line]:
@@ -151,7 +148,10 @@ def _forward(facts: Mapping[str, Any]) -> Iterator[Line]:
     for broker in forward.get("brokers") or ():
         current = forward.get("broker") is not None and broker.get("url") == forward["broker"]
         state = f"connected for {since}, {_protocol(forward)}" if current else broker.get("state")
-        yield _labelled("broker", f"{broker.get('url') or '-'}  {state or '-'}{': ' if broker.get('error') else ''}{broker.get('error') or ''}")
+        yield _labelled(
+            "broker",
+            f"{broker.get('url') or '-'}  {state or '-'}{': ' if broker.get('error') else ''}{broker.get('error') or ''}",
+        )
     flying = human_bytes(forward.get("in_flight_bytes") or 0)
     oldest = forward.get("oldest_unreceipted_seconds")
     waiting = f"{_count(forward.get('unreceipted_batches') or 0)} unreceipted"

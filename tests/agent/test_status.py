@@ -1,0 +1,213 @@
+"""The status socket with real clients, and the facts of real parts."""
+
+import asyncio
+import json
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from parts import facts as fixtures
+from parts.agents import parts
+
+from agent import answer as server
+from agent.answer import answer
+from agent.ask import NoAgent, ask_once, socket_path
+from agent.health import find_problems, verdict
+from agent.screen import draw
+from agent.status import serve_status
+
+
+async def echo(request):
+    yield json.dumps({"heard": request}).encode()
+
+
+async def until_cancelled(_):
+    yield b"{}"
+    await asyncio.Event().wait()
+
+
+VERBS = {"echo": echo, "wait": until_cancelled}
+
+
+@asynccontextmanager
+async def serving(path: Path, verbs=VERBS) -> AsyncIterator[Path]:
+    task = asyncio.create_task(answer(path, verbs))
+    await listening(path)
+    try:
+        yield path
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def listening(path: Path) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                _, writer = await asyncio.open_unix_connection(path)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                writer.close()
+                return
+
+
+async def say(path: Path, line: bytes) -> dict:
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(line)
+    async with asyncio.timeout(10):
+        answer_line = await reader.readline()
+    writer.close()
+    return json.loads(answer_line)
+
+
+async def test_a_request_gets_its_answer(tmp_path):
+    async with serving(tmp_path / "s") as path:
+        assert await asyncio.to_thread(ask_once, str(path), {"verb": "echo", "a": 1}) == {
+            "heard": {"verb": "echo", "a": 1}
+        }
+
+
+async def test_the_socket_is_for_owner_and_group_only_and_goes_with_the_agent(tmp_path):
+    async with serving(tmp_path / "s") as path:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "line", [b"\n", b"[]\n", b'{"verb": "kill"}\n', b"\xff\x00\n", b'{"verb": ' + b"[" * 4000 + b"\n", b"null\n"]
+)
+async def test_what_is_no_request_is_refused(tmp_path, line):
+    async with serving(tmp_path / "s") as path:
+        assert "error" in await say(path, line)
+        assert await say(path, b'{"verb": "echo"}\n') == {"heard": {"verb": "echo"}}
+
+
+async def test_a_request_beyond_four_kib_is_refused(tmp_path):
+    async with serving(tmp_path / "s") as path:
+        assert "longer" in (await say(path, b'{"verb": "echo", "a": "' + b"x" * 5000 + b'"}\n'))["error"]
+
+
+async def test_a_client_that_says_nothing_is_let_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.05)
+    async with serving(tmp_path / "s") as path:
+        assert "no request" in (await say(path, b'{"verb"'))["error"]
+
+
+async def test_the_seventeenth_client_is_refused_until_another_goes(tmp_path):
+    async with serving(tmp_path / "s") as path:
+        waiting = []
+        for _ in range(server.MAX_CLIENTS):
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(b'{"verb": "wait"}\n')
+            assert await reader.readline() == b"{}\n"
+            waiting.append(writer)
+        assert "16 clients" in (await say(path, b'{"verb": "echo"}\n'))["error"]
+
+
+async def test_a_socket_left_by_a_killed_agent_is_replaced(tmp_path):
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(tmp_path / "s"))
+    left.close()
+    async with serving(tmp_path / "s") as path:
+        assert "heard" in await say(path, b'{"verb": "echo"}\n')
+
+
+async def test_where_another_agent_answers_is_a_state_and_its_socket_stays(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(server, "RETRY_SECONDS", 0.01)
+    async with serving(tmp_path / "s") as path:
+        second = asyncio.create_task(answer(path, {}))
+        async with asyncio.timeout(5):
+            while "another agent answers" not in caplog.text:
+                await asyncio.sleep(0.01)
+        assert not second.done()
+        assert "heard" in await say(path, b'{"verb": "echo"}\n')
+        second.cancel()
+        await asyncio.wait([second])
+        assert path.exists()
+    assert caplog.text.count("another agent answers") == 1
+
+
+async def test_a_file_that_is_no_socket_is_left_alone(tmp_path, caplog):
+    (tmp_path / "s").write_text("precious")
+    task = asyncio.create_task(answer(tmp_path / "s", VERBS))
+    async with asyncio.timeout(5):
+        while "is no socket" not in caplog.text:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    assert (tmp_path / "s").read_text() == "precious"
+
+
+def test_no_agent_is_said_with_its_place_and_what_to_do(tmp_path):
+    with pytest.raises(NoAgent) as absent:
+        ask_once(str(tmp_path / "none"), {"verb": "status"})
+    assert str(tmp_path / "none") in str(absent.value)
+    assert "systemctl status edgepost" in absent.value.remedy
+
+
+def test_the_socket_is_looked_for_in_four_places(monkeypatch):
+    monkeypatch.delenv("EDGEPOST_SOCKET", raising=False)
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    assert socket_path(None) == "/run/edgepost/status.sock"
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/a:/run/b")
+    assert socket_path(None) == "/run/a/status.sock"
+    monkeypatch.setenv("EDGEPOST_SOCKET", "/x")
+    assert socket_path(None) == "/x"
+    assert socket_path("/given") == "/given"
+
+
+async def test_an_agents_facts_travel_the_socket_and_can_be_drawn(tmp_path):
+    async with parts(tmp_path) as agent:
+        serve = asyncio.create_task(serve_status(tmp_path / "status.sock", agent))
+        await listening(tmp_path / "status.sock")
+        facts = await asyncio.to_thread(ask_once, str(tmp_path / "status.sock"), {"verb": "status"})
+        serve.cancel()
+        await asyncio.wait([serve])
+    assert facts["pid"] == os.getpid()
+    assert facts["health"] == "down"
+    assert [one["name"] for one in facts["collectors"]] == ["syslog"]
+    assert "DOWN" in draw(facts)
+
+
+def test_an_agent_without_problems_is_healthy():
+    assert verdict(find_problems(fixtures.healthy(), {})) == "healthy"
+
+
+def test_any_problem_is_degraded_and_has_a_sentence():
+    problems = find_problems(fixtures.degraded(), {"syslog": {"kernel": 3}})
+    assert verdict(problems) == "degraded"
+    assert all(problem["what"].endswith(".") and problem["where"] and problem["remedy"] for problem in problems)
+
+
+def test_no_collector_is_down():
+    facts = fixtures.healthy()
+    facts["collectors"][0]["state"] = "restarting"
+    assert verdict(find_problems(facts, {})) == "down"
+
+
+def test_neither_disk_nor_broker_is_down_but_one_of_them_is_degraded():
+    facts = fixtures.healthy()
+    facts["buffer"]["state"] = "full"
+    assert verdict(find_problems(facts, {})) == "degraded"
+    facts["forward"]["state"] = "not connected"
+    assert verdict(find_problems(facts, {})) == "down"
+    facts["buffer"]["state"] = "ok"
+    assert verdict(find_problems(facts, {})) == "degraded"
+
+
+def test_a_loss_is_a_problem_only_while_it_is_recent():
+    from agent.losses import WINDOW, RecentLosses
+
+    counted = {"syslog": {"kernel": 5}}
+    recent = RecentLosses(lambda: {"syslog": dict(counted["syslog"])})
+    assert recent.now() == {}
+    counted["syslog"]["kernel"] = 9
+    assert recent.now() == {"syslog": {"kernel": 4}}
+    for _ in range(WINDOW):
+        recent._history.append({"syslog": dict(counted["syslog"])})
+    assert recent.now() == {}
