@@ -359,3 +359,11 @@ async def next_message(client: Client) -> Message:
         return await anext(client.messages)
     except aiomqtt.MqttError as error:
         raise Disconnected(str(error)) from error
+
+
+def waiting_message(client: Client) -> Message | None:
+    """Give a message that is already here, without waiting; a task a message costs more than the message."""
+    try:
+        return client._queue.get_nowait()  # noqa: SLF001 - the queue behind `messages`, which has no such call
+    except asyncio.QueueEmpty:
+        return None
