@@ -4,6 +4,7 @@ Every verb imports what it needs when it runs: `edgepost status` starts in a fra
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Final, TypeAlias
 from agent import VERSION
 
 USAGE: Final = 64  # sysexits.h, EX_USAGE
+CONFIG: Final = 78  # sysexits.h, EX_CONFIG
 STOPPED_READER: Final = 141  # 128 + SIGPIPE, as a shell shows a program whose reader went away
 _PING_SECONDS: Final = 30.0
 
@@ -21,6 +23,9 @@ Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and give the exit code of the process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? for a sign, and no crash
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = build_parser(given).parse_args(given)
@@ -79,9 +84,18 @@ def _add_run(verbs: Verbs) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from agent.run import main as run
+    from pathlib import Path
 
-    return run(options.config)
+    from agent.run import main as run
+    from agent.settings import load
+    from wire.yaml import ConfigError
+
+    try:
+        settings = load(Path(options.config))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return CONFIG
+    return run(settings)
 
 
 def _add_check(verbs: Verbs) -> None:

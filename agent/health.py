@@ -11,7 +11,7 @@ and a remedy. The rules, in words: `docs/status.md`, section "Health".
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from wire.text import human_bytes, human_seconds
+from wire.text import human_seconds
 
 HEALTHY: Final = "healthy"
 DEGRADED: Final = "degraded"
@@ -28,10 +28,14 @@ _FULL_PART: Final = 0.8  # of the buffer: below it, hours left say little
 _LAG_MS: Final = 1000.0
 _SILENT_SECONDS: Final = 10.0
 
+HARMLESS: Final = frozenset({"empty", "cut", "idle-connection", "urgent-limit"})
+"""Counted and shown, but no rows were lost by it: nothing was there, a tail was cut off, a lane was changed."""
+
 _LOSS_REMEDIES: Final = {
     "kernel": "raise `receive_buffer_bytes` of the listener, and sysctl net.core.rmem_max to the same",
     "intake-full": "the disk cannot keep up: look at the buffer's commit time above and at `iostat -x 2`",
     "evicted": "the buffer was full: raise `buffer.limit_bytes`, or mend the way to the center (edgepost ping)",
+    "connection-limit": "raise `max_connections` of the listener, or find who opens so many: ss -tnp",
     "memory-full": "the disk is away: see the problem of the buffer",
 }
 
@@ -72,9 +76,12 @@ def _sentence(text: object) -> str:
 
 def _whole(facts: Mapping[str, Any]) -> Iterator[Problem]:
     collectors = facts.get("collectors", ())
-    if not any(one.get("state") in _RUNNING for one in collectors):
+    if not any(_is_taking(one) for one in collectors):
         yield _problem(
-            "collectors", "No collector runs: nothing is taken.", severity=DOWN, remedy="journalctl -u edgepost -n 50"
+            "collectors",
+            "No collector runs with an open listener: nothing is taken.",
+            severity=DOWN,
+            remedy="journalctl -u edgepost -n 50",
         )
     if not _keeps(facts) and not _is_delivering(facts.get("forward", {})):
         yield _problem(
@@ -83,6 +90,13 @@ def _whole(facts: Mapping[str, Any]) -> Iterator[Problem]:
             severity=DOWN,
             remedy="mend the disk first; its problem and remedy stand below",
         )
+
+
+def _is_taking(collector: Mapping[str, Any]) -> bool:
+    """Tell whether a collector runs and, if it listens, listens somewhere."""
+    listeners = _maps((collector.get("report") or {}).get("listeners"))
+    is_deaf = bool(listeners) and all(listener.get("state") == "failed" for listener in listeners)
+    return collector.get("state") in _RUNNING and not is_deaf
 
 
 def _keeps(facts: Mapping[str, Any]) -> bool:
@@ -102,24 +116,11 @@ def _collectors(collectors: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
             yield _problem(name, _sentence(f"collector {name} does not run ({state}): {reason}"), remedy=str(remedy))
         report = one.get("report") or {}
         for listener in _maps(report.get("listeners")):
-            yield from _listener(name, listener)
+            if listener.get("problem"):
+                yield _problem(name, _sentence(listener["problem"]), remedy=str(listener.get("remedy") or ""))
         for warning in report.get("warnings") or ():
             what, remedy = (warning.get("what"), warning.get("remedy")) if isinstance(warning, dict) else (warning, "")
             yield _problem(name, _sentence(what), remedy=str(remedy or ""))
-
-
-def _listener(name: str, listener: Mapping[str, Any]) -> Iterator[Problem]:
-    bind = listener.get("bind", "?")
-    if listener.get("error"):
-        remedy = listener.get("remedy") or f"see who holds the port: ss -lnptu; or change `bind` of {name}"
-        yield _problem(name, f"Listener {bind} is not open: {listener['error']}.", remedy=str(remedy))
-    asked, granted = listener.get("asked_bytes") or 0, listener.get("granted_bytes")
-    if granted is not None and granted < asked:
-        yield _problem(
-            name,
-            f"Listener {bind} got a receive buffer of {human_bytes(granted)}, not {human_bytes(asked)}.",
-            remedy=f"sysctl -w net.core.rmem_max={asked}",
-        )
 
 
 def _maps(value: object) -> list[Mapping[str, Any]]:
@@ -170,6 +171,8 @@ def _forward(forward: Mapping[str, Any]) -> Iterator[Problem]:
 def _losses(recent: Mapping[str, Mapping[str, int]]) -> Iterator[Problem]:
     for where, reasons in recent.items():
         for reason, rows in reasons.items():
+            if reason in HARMLESS:
+                continue
             remedy = next((text for key, text in _LOSS_REMEDIES.items() if key in reason), "")
             yield _problem(where, f"{rows:,} rows lost in the last 10 minutes: {reason}.", remedy=remedy)
 

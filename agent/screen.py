@@ -88,28 +88,24 @@ def _collectors(facts: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def _below(one: Mapping[str, Any]) -> Iterator[Line]:
-    """What stands below a collector's line: its listeners, restarts and losses."""
+    """What stands below a collector's line: its listeners, restarts and what it counted."""
     report = one.get("report") or {}
     for listener in report.get("listeners") or ():
         if isinstance(listener, Mapping):
             yield ("", fit(f"  {listener.get('bind', '?')}  {_listener(listener)}", WIDTH))
     if one.get("restarts"):
         yield ("warn", fit(f"  restarted {_count(one['restarts'])} times", WIDTH))
-    for line in _reasons("  lost since start:", one.get("drops") or {}):
+    for line in _reasons("  counted since start:", one.get("drops") or {}):
         yield ("warn", line)
 
 
 def _listener(listener: Mapping[str, Any]) -> str:
-    if listener.get("error"):
-        return f"! not open: {listener['error']}"
-    words = []
-    if listener.get("granted_bytes") is not None:
-        words.append(f"receive buffer {human_bytes(listener['granted_bytes'])}")
+    words = [str(listener.get("state") or "?")]
+    if listener.get("receive_buffer_bytes") is not None:
+        words.append(f"receive buffer {human_bytes(listener['receive_buffer_bytes'])}")
     if listener.get("connections") is not None:
         words.append(f"{_count(listener['connections'])} connections")
-    if listener.get("kernel_drops"):
-        words.append(f"! {_count(listener['kernel_drops'])} dropped by the kernel")
-    return ", ".join(words) or "open"
+    return ", ".join(words) + (" !" if listener.get("problem") else "")
 
 
 def _reasons(label: str, drops: Mapping[str, Any]) -> list[str]:

@@ -23,8 +23,7 @@ async def test_every_step_shows_in_order_until_the_receipt(tmp_path):
 
         async def follow():
             async with aclosing(ping(agent.intake, agent.forward, is_durable=lambda: True)) as going:
-                async for step in going:
-                    steps.append((step.step, step.detail))
+                steps.extend([(step.step, step.detail) async for step in going])
 
         following = asyncio.create_task(follow())
         name = await until(agent.forward)

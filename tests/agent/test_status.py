@@ -190,6 +190,17 @@ def test_no_collector_is_down():
     assert verdict(find_problems(facts, {})) == "down"
 
 
+def test_a_collector_whose_every_listener_failed_takes_nothing():
+    facts = fixtures.healthy()
+    for listener in facts["collectors"][0]["report"]["listeners"]:
+        listener.update(state="failed", problem="the port is taken")
+    assert verdict(find_problems(facts, {})) == "down"
+
+
+def test_what_is_counted_without_loss_is_no_problem():
+    assert find_problems(fixtures.healthy(), {"syslog": {"empty": 4, "urgent-limit": 9}}) == []
+
+
 def test_neither_disk_nor_broker_is_down_but_one_of_them_is_degraded():
     facts = fixtures.healthy()
     facts["buffer"]["state"] = "full"

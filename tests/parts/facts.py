@@ -34,8 +34,8 @@ _HEALTHY: dict[str, Any] = {
             "drops": {},
             "report": {
                 "listeners": [
-                    {"bind": "udp://[::]:514", "granted_bytes": 8_388_608, "asked_bytes": 8_388_608, "kernel_drops": 0},
-                    {"bind": "tcp://[::]:514", "connections": 17},
+                    {"bind": "udp://[::]:514", "state": "listening", "port": 514, "receive_buffer_bytes": 8_388_608},
+                    {"bind": "tcp://[::]:514", "state": "listening", "port": 514},
                 ]
             },
             "sources": 42,
@@ -130,8 +130,12 @@ def degraded() -> dict[str, Any]:
     """Broker away, kernel drops, a small receive buffer, a second collector that does not start."""
     facts = healthy()
     syslog = facts["collectors"][0]
-    syslog["drops"] = {"kernel": 1_203, "intake-full": 17}
-    syslog["report"]["listeners"][0].update(granted_bytes=212_992, kernel_drops=1_203)
+    syslog["drops"] = {"kernel": 1_203, "intake-full": 17, "empty": 4}
+    syslog["report"]["listeners"][0].update(
+        receive_buffer_bytes=212_992,
+        problem="udp://[::]:514: the kernel grants a receive buffer of 212992 bytes, 8388608 were asked",
+        remedy="sysctl -w net.core.rmem_max=8388608, then restart",
+    )
     facts["collectors"].append(
         {
             "name": "syslog-cameras",
@@ -204,7 +208,7 @@ def hostile() -> dict[str, Any]:
     evil = "\x1b[2J\x1b]0;owned\x07\u202egnihsup\u2066 \x9b31m\r\n" + "界" * 60 + "é́" * 30
     facts.update(agent=evil, site=evil)
     facts["collectors"][0].update(name=evil, state=evil, error=evil, remedy=evil, drops={evil: 3})
-    facts["collectors"][0]["report"]["listeners"][0].update(bind=evil, error=evil)
+    facts["collectors"][0]["report"]["listeners"][0].update(bind=evil, state=evil, problem=evil, remedy=evil)
     facts["buffer"].update(state=evil, problem=evil, remedy=evil)
     facts["buffer"]["account"].append(
         {"origin": evil, "stream": evil, "what": f"dropped:{evil}", "rows": 1, "bytes": 1}
