@@ -3,13 +3,14 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from wire import yaml
 from wire.client import Broker
 from wire.names import is_name
+from wire.yaml import Name
 
 
 class SinkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,7 +29,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """One receiver's YAML.
 
     Attributes:
-        version: of this file's format; 1.
+        version: of this file's format.
+        include: files that this one is laid over, read in their order; relative to this file.
         brokers: tried in order.
         site: receive this site only; default all.
         root: first level of every topic.
@@ -38,22 +40,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         relays: senders that may carry other agents' batches.
     """
 
-    version: int
-    brokers: tuple[Broker, ...]
-    site: str | None = None
-    root: str = "edgepost"
-    group: str = "center"
-    receiver: str = "center"
-    sinks: tuple[SinkSettings, ...] = (SinkSettings(),)
-    relays: tuple[str, ...] = ()
+    version: Literal[1]
+    include: tuple[str, ...] = ()
+    brokers: Annotated[tuple[Broker, ...], msgspec.Meta(min_length=1, max_length=16)]
+    site: Name | None = None
+    root: Name = "edgepost"
+    group: Name = "center"
+    receiver: Name = "center"
+    sinks: Annotated[tuple[SinkSettings, ...], msgspec.Meta(min_length=1)] = (SinkSettings(),)
+    relays: tuple[Name, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.version != 1:
-            raise ValueError("version is 1")
-        if not self.brokers:
-            raise ValueError("brokers names at least one broker")
         if len(self.sinks) != 1:
-            raise ValueError("sinks names one sink: a second receiver with a group of its own feeds a second one")
+            raise ValueError("sinks names more than one; feed a second one from a receiver with a group of its own")
         for name in (self.root, self.group, self.receiver, *self.relays, *([self.site] if self.site else [])):
             if not is_name(name):
                 raise ValueError(f"{name!r} is no name: lower-case letters, digits and hyphens, at most 63")
@@ -65,5 +64,4 @@ def load(path: Path, *, env: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         ConfigError: with every mistake in it.
     """
-    kinds: dict[str, type[Any]] = {}
-    return yaml.load(path, Settings, kinds=kinds, env=env)
+    return yaml.load(path, Settings, env=env)

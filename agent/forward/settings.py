@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from wire.client import Broker
-from wire.names import is_name
+from wire.yaml import Name
 
 BROKER = "broker"  # the group that stands for the broker's own PUBACK
 
@@ -23,20 +23,18 @@ class ForwardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         stop_grace_seconds: how long a stop waits for receipts.
     """
 
-    root: str = "edgepost"
-    confirm: tuple[str, ...] = ("center",)
-    brokers: tuple[Broker, ...] = ()
+    root: Name = "edgepost"
+    confirm: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=8)] = ("center",)
+    brokers: Annotated[tuple[Broker, ...], msgspec.Meta(min_length=1, max_length=16)]
     window_bytes: Annotated[int, msgspec.Meta(ge=64 << 10, le=64 << 20)] = 1 << 20
     encoding: Literal["msgpack", "json"] = "msgpack"
     tier: Annotated[int, msgspec.Meta(ge=1, le=2)] = 2
     stop_grace_seconds: Annotated[float, msgspec.Meta(ge=0, le=300)] = 10.0
 
     def __post_init__(self) -> None:
-        if not is_name(self.root):
-            raise ValueError("root is lower-case letters, digits and hyphens")
-        if not self.confirm or not all(map(is_name, self.confirm)):
-            raise ValueError("confirm is a list of receiver groups, such as [center]")
         if BROKER in self.confirm and len(self.confirm) > 1:
-            raise ValueError("confirm is either [broker] or receiver groups, not both")
+            raise ValueError("confirm names [broker] and receiver groups; the broker's word needs no other, keep one")
+        if len(set(self.confirm)) < len(self.confirm):
+            raise ValueError("confirm names a group twice; name each once")
         if self.encoding == "json" and self.confirm != (BROKER,):
-            raise ValueError("encoding: json needs confirm: [broker], because nobody can receipt bare JSON")
+            raise ValueError("encoding json cannot be receipted; write `confirm: [broker]`, or `encoding: msgpack`")

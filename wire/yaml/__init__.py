@@ -28,9 +28,10 @@ import msgspec
 
 from wire.yaml.mistakes import ConfigError, Mistake
 from wire.yaml.overlay import read_tree
+from wire.yaml.values import Name
 from wire.yaml.walk import Walk
 
-__all__ = ["ConfigError", "Mistake", "load"]
+__all__ = ["ConfigError", "Mistake", "Name", "load"]
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
@@ -48,7 +49,7 @@ def load(path: Path, kind: type[_T], *, env: Mapping[str, str] = os.environ) -> 
     """
     mistakes: list[Mistake] = []
     root = read_tree(path, kind=kind, mistakes=mistakes)
-    settings = None
+    settings: _T | None = None
     if root is not None:
         settings = Walk(mistakes, env=env).read_root(root, kind)
     if mistakes or settings is None:

@@ -158,9 +158,13 @@ class _Composer:
 
     def _refuse(self, event: Any) -> None:
         if isinstance(event, yaml.AliasEvent):
-            self._say(event, f"*{event.anchor} is an alias", "write the value out; a text that begins with * needs quotes")
+            self._say(
+                event, f"*{event.anchor} is an alias", "write the value out; a text that begins with * needs quotes"
+            )
         elif event.anchor is not None:
-            self._say(event, f"&{event.anchor} is an anchor", "write values out; a text that begins with & needs quotes")
+            self._say(
+                event, f"&{event.anchor} is an anchor", "write values out; a text that begins with & needs quotes"
+            )
         elif event.tag is not None:
             self._say(event, "a tag is not used in settings", "remove it; a text that begins with ! needs quotes")
 

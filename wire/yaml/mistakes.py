@@ -14,7 +14,8 @@ from wire.text import printable
 _SHOWN: Final = 100  # characters of a line around the caret
 _BREAK: Final = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # what YAML counts as the end of a line (1.1, section 4.2)
 _SECRET: Final = re.compile(
-    r"""((?:password|passphrase|secret|token|community|credential|(?:auth|priv|private)_?key)["']?\s*:\s*)\S.*""", re.I
+    r"""((?:password|passphrase|secret|token|community|credential|(?:auth|priv|private)_?key)["']?\s*:\s*)\S.*""",
+    re.IGNORECASE,
 )
 
 

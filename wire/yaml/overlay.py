@@ -111,12 +111,16 @@ def overlay(base: Map, over: Map, *, named: Mapping[str, str]) -> Map:
     items = dict(base.items)
     for key, (mark, value) in over.items.items():
         below = items[key][1] if key in items else None
-        if isinstance(below, Map) and isinstance(value, Map):
-            value = overlay(below, value, named={})
-        elif isinstance(below, Seq) and isinstance(value, Seq) and key in named:
-            value = _by_name(below, value, tag=named[key])
-        items[key] = (mark, value)
+        items[key] = (mark, _merged(below, value, tag=named.get(key)))
     return Map(over.mark, items)
+
+
+def _merged(below: Node | None, value: Node, *, tag: str | None) -> Node:
+    if isinstance(below, Map) and isinstance(value, Map):
+        return overlay(below, value, named={})
+    if isinstance(below, Seq) and isinstance(value, Seq) and tag is not None:
+        return _by_name(below, value, tag=tag)
+    return value
 
 
 def _by_name(base: Seq, over: Seq, *, tag: str) -> Seq:

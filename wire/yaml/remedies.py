@@ -10,8 +10,19 @@ import msgspec
 _AMOUNT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)[ _]*([A-Za-z]+)", re.ASCII)
 _UNITS: Final[dict[str, dict[str, float]]] = {
     "bytes": {
-        **{"b": 1, "k": 1 << 10, "kb": 1000, "kib": 1 << 10, "m": 1 << 20, "mb": 1000**2, "mib": 1 << 20},
-        **{"g": 1 << 30, "gb": 1000**3, "gib": 1 << 30, "t": 1 << 40, "tb": 1000**4, "tib": 1 << 40},
+        "b": 1,
+        "k": 1 << 10,
+        "kb": 1000,
+        "kib": 1 << 10,
+        "m": 1 << 20,
+        "mb": 1000**2,
+        "mib": 1 << 20,
+        "g": 1 << 30,
+        "gb": 1000**3,
+        "gib": 1 << 30,
+        "t": 1 << 40,
+        "tb": 1000**4,
+        "tib": 1 << 40,
     },
     "seconds": {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400},
 }
@@ -51,6 +62,12 @@ def mend_key(name: str, known: list[str], *, root: msgspec.inspect.StructType) -
         where = " or ".join(f"under `{place}`" if place else "at the top" for place in dict.fromkeys(places))
         return f'"{name}" belongs {where}'
     return f"known here: {quoted(known)}"
+
+
+def mend_word(word: str, known: list[str]) -> str:
+    """Say which word to write instead of one that is not known."""
+    near = nearest(word, known)
+    return f'did you mean "{near}"?' if near else f"one of: {quoted(known)}" if known[1:] else f"write {known[0]}"
 
 
 def _keys(kind: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:

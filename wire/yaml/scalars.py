@@ -5,9 +5,9 @@ What is not written like a null, a bool or a number is text: `NO`, `on`, `1:30`,
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
-from wire.yaml.compose import Map, Node, Scalar, Seq
+from wire.yaml.compose import Node, Scalar
 
 _INT: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
@@ -50,12 +50,3 @@ def fill(text: str, env: Mapping[str, str], *, missing: Callable[[str], None]) -
 def is_null(node: Node) -> bool:
     """Tell whether nothing was written: `key:`, `key: ~`, `key: null`."""
     return isinstance(node, Scalar) and node.plain and resolve(node.text) is None
-
-
-def plain_value(node: Node, *, text_of: Callable[[Scalar], str]) -> Any:
-    """Give a node as plain Python values, for settings whose form is free."""
-    if isinstance(node, Seq):
-        return [plain_value(item, text_of=text_of) for item in node.items]
-    if isinstance(node, Map):
-        return {key: plain_value(item, text_of=text_of) for key, (_, item) in node.items.items()}
-    return resolve(text_of(node)) if node.plain else text_of(node)
