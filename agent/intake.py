@@ -82,7 +82,7 @@ class Intake:
         self._urgent_at: float | None = None  # loop times at which open batches are due; None: nothing to write
         self._group_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._commit: asyncio.Future[Any] | None = None
+        self._commit: asyncio.Future[list[Held]] | None = None
         self.on_named: list[
             Callable[[Sequence[Held]], None]
         ] = []  # told of batches as they are named, before they leave
@@ -199,7 +199,7 @@ class Intake:
         self._commit = self._buffer.commit(marks)
         self._commit.add_done_callback(lambda future: self._committed(future, size))
 
-    def _committed(self, future: asyncio.Future[Any], size: int) -> None:
+    def _committed(self, future: asyncio.Future[list[Held]], size: int) -> None:
         self._commit = None
         self._pending_bytes -= size
         if self._pending_bytes <= self._limit_bytes // 2:
