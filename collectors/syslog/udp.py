@@ -85,8 +85,9 @@ class UdpReader:
         receive, known = self._sock.recvfrom, self._origins
         read = 0
         with contextlib.suppress(BlockingIOError, ConnectionError):
-            for read in range(1, DRAIN_DATAGRAMS + 1):  # noqa: B007 - counts what was read when it ends early
+            while read < DRAIN_DATAGRAMS:
                 data, address = receive(DATAGRAM_BYTES)
+                read += 1
                 data = data.rstrip(b"\0\r\n")
                 if not data or len(data) > self._max_bytes:
                     data = self._odd(data)
@@ -96,7 +97,7 @@ class UdpReader:
                 origins.append(known.get(address) or self._new_origin(address))
         if datagrams:
             self._sorter.put(self._parser.parse_datagrams(datagrams, origins))
-        return len(datagrams) if read <= len(datagrams) else read
+        return read
 
     def _odd(self, data: bytes) -> bytes:
         self._sink.count("cut" if data else "empty")
