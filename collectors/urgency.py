@@ -1,29 +1,29 @@
-"""The urgent limit: a device that claims urgency too often is put into the normal lane, and counted.
+"""How often one peer may claim urgency, so that a single chatty device cannot crowd out everybody's urgent lane.
 
-One peer in trouble (or in bad hands) must not keep every other peer's alarms waiting. A token bucket per peer, of one
-second's worth; the peers remembered are bounded.
+In comes how many urgent rows a peer just sent, out goes how many of them have to take the normal lane. The limit
+counts whole seconds, which needs no timer and one dictionary entry a peer.
 """
 
-import time
+from collections.abc import Hashable
 from typing import Final
 
-PEERS: Final = 4_096
+PEERS: Final = 8_192  # then forgotten: made-up addresses must not fill the memory
 
 
 class UrgentLimit:
-    """How many urgent rows each peer may still put."""
+    """Owns the count of urgent rows per peer within the running second."""
 
     def __init__(self, rows_per_second: int) -> None:
-        self._rate = rows_per_second
-        self._buckets: dict[str | None, tuple[float, float]] = {}  # peer → (tokens, when)
+        self._rows_per_second = rows_per_second
+        self._second = -1
+        self._taken: dict[Hashable, int] = {}
 
-    def take(self, peer: str | None, rows: int) -> int:
-        """Ask for `rows` urgent rows of a peer; give how many of them may be urgent."""
-        now = time.monotonic()
-        tokens, when = self._buckets.get(peer, (float(self._rate), now))
-        tokens = min(float(self._rate), tokens + (now - when) * self._rate)
-        granted = min(rows, int(tokens))
-        if len(self._buckets) >= PEERS and peer not in self._buckets:
-            self._buckets.clear()
-        self._buckets[peer] = (tokens - granted, now)
-        return granted
+    def over(self, peer: Hashable, rows: int, *, now_ns: int) -> int:
+        """Take note of `rows` urgent rows and give how many of them, the last ones, are over the limit."""
+        second = now_ns // 1_000_000_000
+        if second != self._second or len(self._taken) >= PEERS:
+            self._second = second
+            self._taken.clear()
+        before = self._taken.get(peer, 0)
+        self._taken[peer] = before + rows
+        return max(0, min(rows, before + rows - self._rows_per_second))

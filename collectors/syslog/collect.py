@@ -1,70 +1,163 @@
-"""The syslog collector: every listener on its own. A port that is taken is a state, shown and retried."""
+"""The syslog collector: all its listeners, read by one pump.
+
+    listener ──open──► socket ──► service (udp.py, tcp.py) ──turns──► pump ──► rows ──► lanes ──► sink
+       ▲                                │
+       └─ taken, forbidden, failed: shown by status, tried again with back-off; the other listeners run
+
+At a stop the sockets stop accepting, what the kernel already holds is read once, then they are closed.
+"""
 
 import asyncio
 import errno
 import random
-from typing import Any, Final
+import socket
+from typing import Final, NoReturn, Protocol
 
 from collectors.sink import Sink
 from collectors.syslog.config import Listener, Syslog
-from collectors.syslog.lanes import Sorter
-from collectors.syslog.tcp import TcpReader, open_tcp
-from collectors.syslog.udp import UdpReader, open_udp
+from collectors.syslog.lanes import LaneSorter
+from collectors.syslog.pump import FINISH_SECONDS, Pump
+from collectors.syslog.sockets import granted_bytes, open_socket
+from collectors.syslog.tcp import Budget, TcpService
+from collectors.syslog.udp import UdpService
 
-RETRY_SECONDS: Final = (1.0, 30.0)
+RETRY_SECONDS: Final = 1.0  # first, then doubled
+RETRY_MOST_SECONDS: Final = 30.0
+WATCH_SECONDS: Final = 1.0
 _REMEDIES: Final = {
-    errno.EADDRINUSE: "another program has the port: `ss -lnptu` names it",
-    errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE: see the unit, or take a port above",
-    errno.EADDRNOTAVAIL: "this machine has no such address: `ip address`",
+    errno.EADDRINUSE: "see who holds the port: ss -lnptu",
+    errno.EACCES: "ports below 1024 need the capability CAP_NET_BIND_SERVICE; or bind a port above",
+    errno.EADDRNOTAVAIL: "the address is not this machine's: ip address",
+    errno.EAFNOSUPPORT: "this machine has no IPv6: bind 0.0.0.0",
 }
+
+
+class Service(Protocol):
+    """A listener that is open."""
+
+    failed: asyncio.Future[OSError]
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What status shows beside the address."""
+
+    def sweep(self) -> None:
+        """Do what is due once a second."""
+
+    def stop(self, *, until: float) -> None:
+        """Read what the kernel holds and close, by the loop's time `until`."""
+
+    def close(self) -> None:
+        """Close at once."""
 
 
 async def collect(config: Syslog, sink: Sink) -> None:
     """Listen until cancelled."""
-    sorter = Sorter(config, sink)
-    states = _States(config, sink)
-    async with asyncio.TaskGroup() as tasks:
-        for at, listener in enumerate(config.listeners):
-            tasks.create_task(_listen(listener, at, sorter=sorter, sink=sink, states=states), name=listener.bind)
+    office = _Office(config, sink)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(office.pump.run(), name=f"{config.name} pump")
+            tasks.create_task(office.watch(), name=f"{config.name} watch")
+            for index, listener in enumerate(config.listeners):
+                tasks.create_task(office.listen(index, listener), name=f"{config.name} {listener.bind}")
+    finally:
+        office.stop()
 
 
-class _States:
-    """What status shows of each listener."""
+class _Office:
+    """Owns the open services, by the index of their listener, and what status shows of each."""
 
     def __init__(self, config: Syslog, sink: Sink) -> None:
+        self.pump = Pump(sink)
         self._sink = sink
-        self._listeners: list[dict[str, Any]] = [{"bind": one.bind, "state": "opening"} for one in config.listeners]
+        self._lanes = LaneSorter(config, sink)
+        self._budget = Budget()
+        self._services: dict[int, Service] = {}
+        self._facts: list[dict[str, object]] = [{"bind": each.bind, "state": "opening"} for each in config.listeners]
+        self._reported: list[dict[str, object]] = []
 
-    def set(self, at: int, **facts: Any) -> None:
-        """Replace the facts of one listener."""
-        self._listeners[at] = {"bind": self._listeners[at]["bind"], **facts}
-        self._sink.report(listeners=list(self._listeners))
+    async def listen(self, index: int, listener: Listener) -> NoReturn:
+        """Keep one listener open."""
+        delay = RETRY_SECONDS
+        while True:
+            try:
+                service = self._open(index, listener)
+            except OSError as error:
+                self._show_error(index, error)
+                await asyncio.sleep(delay * random.uniform(0.7, 1.3))  # noqa: S311 - jitter is no secret
+                delay = min(2 * delay, RETRY_MOST_SECONDS)
+                continue
+            delay = RETRY_SECONDS
+            failure = await asyncio.shield(service.failed)
+            self._close(index, service)
+            self._show_error(index, failure)
 
+    async def watch(self) -> NoReturn:
+        """Once a second count what the kernel dropped, close what is idle, and show what changed."""
+        while True:
+            for service in list(self._services.values()):
+                service.sweep()
+            self._report()
+            await asyncio.sleep(WATCH_SECONDS)
 
-async def _listen(listener: Listener, at: int, *, sorter: Sorter, sink: Sink, states: _States) -> None:
-    wait = RETRY_SECONDS[0]
-    while True:
-        try:
-            reader = _open(listener, at, sorter=sorter, sink=sink, states=states)
-        except OSError as error:
-            remedy = _REMEDIES.get(error.errno or 0, "check the address and the port")
-            states.set(at, state="failed", problem=f"{listener.bind}: {error.strerror}", remedy=remedy)
-            await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
-            wait = min(RETRY_SECONDS[1], 2 * wait)
+    def stop(self) -> None:
+        """Read what the kernel holds, once, and close everything."""
+        until = asyncio.get_running_loop().time() + FINISH_SECONDS
+        for service in self._services.values():
+            if isinstance(service, UdpService):
+                self.pump.remove(service)
+            service.stop(until=until)
+        self._services.clear()
+        self._report()
+
+    def _open(self, index: int, listener: Listener) -> Service:
+        sock = open_socket(listener)
+        self._show_open(index, listener, sock)
+        service: Service
+        if sock.type == socket.SOCK_DGRAM:
+            service = udp = UdpService(sock, listener, sink=self._sink, lanes=self._lanes)
+            self.pump.add(udp)
         else:
-            await reader.run()
+            service = TcpService(
+                sock, listener, sink=self._sink, lanes=self._lanes, pump=self.pump, budget=self._budget
+            )
+        self._services[index] = service
+        self._report()
+        return service
 
+    def _close(self, index: int, service: Service) -> None:
+        del self._services[index]
+        if isinstance(service, UdpService):
+            self.pump.remove(service)
+        service.close()
 
-def _open(listener: Listener, at: int, *, sorter: Sorter, sink: Sink, states: _States) -> UdpReader | TcpReader:
-    if listener.transport == "tcp":
-        stream = open_tcp(listener)
-        states.set(at, state="listening", port=stream.getsockname()[1])
-        return TcpReader(stream, listener, sorter=sorter, sink=sink)
-    sock, granted = open_udp(listener)
-    facts: dict[str, Any] = {"state": "listening", "port": sock.getsockname()[1], "receive_buffer_bytes": granted}
-    if granted < listener.receive_buffer_bytes:
-        wanted = listener.receive_buffer_bytes
-        facts["problem"] = f"{listener.bind}: the kernel grants a receive buffer of {granted} bytes, {wanted} were asked"
-        facts["remedy"] = f"sysctl -w net.core.rmem_max={wanted}, then restart"
-    states.set(at, **facts)
-    return UdpReader(sock, listener, sorter=sorter, sink=sink)
+    def _show_open(self, index: int, listener: Listener, sock: socket.socket) -> None:
+        host, port = sock.getsockname()[:2]
+        facts: dict[str, object] = {"bind": listener.bind, "state": "listening", "address": host, "port": port}
+        if sock.type == socket.SOCK_DGRAM:
+            asked, granted = listener.receive_buffer_bytes, granted_bytes(sock)
+            facts |= {"asked_bytes": asked, "receive_buffer_bytes": granted}
+            if granted < asked:
+                facts["problem"] = f"{listener.bind}: the kernel grants a receive buffer of {granted} bytes of {asked}"
+                facts["remedy"] = f"sysctl -w net.core.rmem_max={asked}, then restart"
+        self._facts[index] = facts
+
+    def _show_error(self, index: int, error: OSError) -> None:
+        bind = self._facts[index]["bind"]
+        self._facts[index] = {
+            "bind": bind,
+            "state": "failed",
+            "problem": f"{bind}: {error.strerror or error}",
+            "remedy": _REMEDIES.get(error.errno or 0, "check the address and the port of this listener"),
+        }
+        self._report()
+
+    def _report(self) -> None:
+        """Show the listeners, if anything changed."""
+        listeners = [
+            {**facts, **(self._services[index].facts if index in self._services else {})}
+            for index, facts in enumerate(self._facts)
+        ]
+        if listeners != self._reported:
+            self._reported = listeners
+            self._sink.report(listeners=listeners)

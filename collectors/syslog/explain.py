@@ -1,30 +1,46 @@
-"""Behind `edgepost parse`: which row each line becomes, and why. One non-empty line gives one row, in input order."""
+"""Behind `edgepost parse`: which row each line of a file becomes, and why.
+
+One line that is not empty is one row, in the order of the input, by the very oracle that the collector uses. There is
+no sender, so peer, port and transport are nil.
+"""
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
+from typing import Any, Final, NamedTuple
 
 from collectors.sink import Lane, Stream
-from collectors.syslog.config import SEVERITIES, Listener, Syslog
+from collectors.syslog.config import SEVERITIES, Syslog
+from collectors.syslog.lanes import lane_of
 from collectors.syslog.rows import SYSLOG, SyslogRow
-from collectors.syslog.slow import Origin, parse_message
+from collectors.syslog.slow import Origin, Reading, parse_line
+from collectors.syslog.times import Times
 
-_FLAGS = {
-    "no-pri": "no <PRI>: taken as user.notice",
-    "bad-pri": "a PRI above 191 or not a number: taken as user.notice, the text kept whole",
-    "no-time": "no time at the place of the header's",
-    "bad-time": "a time that no calendar has",
-    "bad-header": "looks like RFC 5424 and breaks its grammar: the text kept whole",
-    "bad-sd": "structured data that break RFC 5424 section 6.3: the text kept whole",
-    "repeated-sd": "an SD-ID stands twice: merged",
-    "encoding": "not UTF-8: the message is read in the listener's encoding, the bytes are in raw",
-    "cut": "longer than the limit: cut there",
+FLAGS: Final = {
+    "no-pri": "there is no <PRI>: taken as user.notice (RFC 3164 section 4.3.3)",
+    "bad-pri": "PRI is not a number from 0 to 191 without leading zeros: taken as user.notice",
+    "no-time": "there is no time where one would stand",
+    "bad-time": "the time breaks its grammar or does not exist",
+    "no-day": "the time has no day of the month: the one nearest to the receipt is taken",
+    "bad-host": "HOSTNAME breaks RFC 5424: from there on everything is message",
+    "bad-app": "APP-NAME breaks RFC 5424: from there on everything is message",
+    "bad-procid": "PROCID breaks RFC 5424: from there on everything is message",
+    "bad-msgid": "MSGID breaks RFC 5424: from there on everything is message",
+    "bad-sd": "STRUCTURED-DATA breaks RFC 5424: from there on everything is message",
+    "repeated-sd": "an SD-ID stands twice, which RFC 5424 forbids: its parameters are merged",
+    "encoding": "the bytes are not UTF-8: message by the listener's encoding, header with \\xNN",
+    "cut": "the message was longer than the limit, or its stream ended inside it: this is its beginning",
+}
+"""Every flag a row can have, and what it says (`docs/collectors/syslog.md`, "Flags")."""
+
+_FORMATS: Final = {
+    "rfc5424": "header by RFC 5424: a version follows PRI",
+    "rfc3164": "header by RFC 3164 and its usual bends",
+    "none": "no header is recognised: everything after PRI is message",
 }
 
 
 class Explained(NamedTuple):
-    """One line's row, where it goes, and why it looks as it does."""
+    """One line's row, where it goes, and the reasons in words."""
 
     stream: Stream
     lane: Lane
@@ -40,17 +56,35 @@ def explain(
     encoding: str | None = None,
     received_ns: int | None = None,
 ) -> Iterator[Explained]:
-    """Parse lines as the first listener of `config` would."""
+    """Give one row for each line that is not empty.
+
+    Args:
+        lines: with or without their ends.
+        config: whose lanes and, by its first listener, zone and encoding are used; the defaults if None.
+        zone: instead of the listener's.
+        encoding: instead of the listener's.
+        received_ns: the time of receipt, by which years are decided; now if None.
+    """
     config = config or Syslog()
-    listener = config.listeners[0] if config.listeners else Listener(bind="udp://[::]:514")
-    origin = Origin(listener.transport, ZoneInfo(zone or listener.zone), encoding or listener.encoding)
+    listener = config.listeners[0]
+    reading = Reading(encoding or listener.encoding, Times(zone or listener.zone))
     for line in lines:
-        data = line.rstrip(b"\r\n\0")
-        if not data:
+        message = line.rstrip(b"\0\r\n")
+        if not message:
             continue
-        row = parse_message(data, origin, received_ns=received_ns or time.time_ns())
-        named = SyslogRow(*row)
-        lane = Lane[getattr(config.lanes, SEVERITIES[named.severity]).upper()]
-        why = [f"header: {named.format}", f"severity {SEVERITIES[named.severity]} goes {lane.name.lower()}"]
-        why += [_FLAGS.get(flag, flag) for flag in (named.flag or "").split()]
-        yield Explained(SYSLOG, lane, row, tuple(why))
+        received = time.time_ns() if received_ns is None else received_ns
+        reading.times.at(received)
+        row = parse_line(message, origin=Origin(received, None, None, None), reading=reading)
+        severity = SyslogRow(*row).severity
+        lane = lane_of(severity, config)
+        yield Explained(SYSLOG, lane, row, (*_reasons(SyslogRow(*row)), _lane_reason(severity, lane)))
+
+
+def _reasons(row: SyslogRow) -> Iterator[str]:
+    yield _FORMATS[row.format]
+    for flag in (row.flag or "").split():
+        yield f"{flag}: {FLAGS[flag]}"
+
+
+def _lane_reason(severity: int, lane: Lane) -> str:
+    return f"severity {SEVERITIES[severity]} takes the {lane.name.lower()} lane"

@@ -1,139 +1,154 @@
-"""The fast path: a chunk of lines to rows with a handful of C calls for all of them.
+"""A chunk of lines to rows, touching Python once per column instead of once per line.
 
-    text ──findall──► tuples of groups ──zip──► columns ──memo──► columns of values ──zip──► rows
+    text ──findall──► tuples ──zip──► columns ──memos──► columns ──zip──► rows
+                         └ lines the dialect missed ──► next dialect ──► ... ──► slow.parse_line
 
-What the pattern does not know, a time that no memo can read, a structured datum that is odd: such a line goes the
-slow path, in its place. Rules that keep this safe (a test walks the parsed pattern): every alternative begins at ^
-and ends at $, the last takes any line, repeats are possessive or bounded by what follows, no class can match a
-newline; and lines in == rows out is checked per chunk.
+    1.5 µs a line of RFC 5424, 0.9 of RFC 3164, all 18 columns; the slow path takes 8 to 12.
+
+Invariants:
+- One line, one row, in order. A pattern that gives fewer or more tuples than lines is trusted with none of them.
+- For every line the row equals that of `slow.parse_line`: dialects take only what they take right.
+- No line can slow the others down: what a dialect cannot vouch for (`dialects.py`) goes the slow way alone.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from itertools import repeat
-from operator import add
-from typing import Any, Final
+from collections.abc import Container, Iterable, Sequence
+from itertools import compress
+from operator import itemgetter, not_
+from typing import Any, Final, NamedTuple
 
-from collectors.syslog.slow import Origin, parse_message, read_structured_data
-from collectors.syslog.times import MEMO_ENTRIES, TimeMemo
+from collectors.syslog.dialects import Dialect, Found, Origins
+from collectors.syslog.slow import Reading, Row, parse_line
+from collectors.syslog.times import Times
 
-LINE: Final = re.compile(
-    r"^<(0|[1-9]\d?|1[0-8]\d|19[01])>(1 )?+"
-    r"((?(2)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ 1-3]\d \d\d:\d\d:\d\d))"
-    r"(?(2)(?:\.(\d{1,6}+))?+(Z|[+-]\d\d:\d\d)) "
-    r"(?(2)([!-~]{1,255}+) ([!-~]{1,48}+) ([!-~]{1,128}+) ([!-~]{1,32}+) "
-    r'(-|(?:\[(?:[^"\]\n]|"(?:[^"\\\]\n]|\\[^\n])*+")*+\])++)(?: (?!\ufeff)|$)'
-    r"|([0-9A-Za-z_](?:[0-9A-Za-z_.-]{0,253}+)) ([^\s:\[\]<>\"=%]{1,48}+)(?:\[([^\]\[\s]{1,128}+)\])?+: (?!//))"
-    r"([^\n]*+)$"
-    r"|^([^\n]*+)$",
-    re.ASCII | re.MULTILINE,
-)
-_SCALE: Final = (0, *(10 ** (9 - digits) for digits in range(1, 7)))
-_FACILITY: Final = {str(pri): pri >> 3 for pri in range(192)} | {"": 0}
-_SEVERITY: Final = {str(pri): pri & 7 for pri in range(192)} | {"": 0}
-_FORMAT: Final = {"1 ": "rfc5424", "": "rfc3164"}
+_pri_of: Final = itemgetter(0)
 
 
-class _Nil(dict[str, str | None]):
-    """NILVALUE and the empty text are nil; everything else is itself. Bounded."""
+class _Open(NamedTuple):
+    """Rows made so far, and the lines that no dialect took: where their rows belong, and where they came from."""
 
-    def __missing__(self, text: str) -> str | None:
-        if len(self) >= MEMO_ENTRIES:
-            self.clear()
-        value = None if text in {"", "-"} else text
-        self[text] = value
-        return value
+    rows: list[Any]
+    indexes: Sequence[int]
+    lines: list[str]
+    origins: Origins
 
 
-_nil = _Nil()
+def parse_block(
+    block: bytes, *, origins: Origins, reading: Reading, order: list[Dialect], doubt: re.Pattern[str]
+) -> list[Row] | None:
+    """Turn lines joined by LF into as many rows, in order; None where the caller should cut them anew.
+
+    Args:
+        block: without a LF at its end.
+        origins: as many peers and ports as lines, where they differ.
+        reading: of the listener.
+        order: in which dialects are tried, from `new_order`; one that took most of a block comes first next time.
+        doubt: what a line begins with that may be no line (an octet count, nothing at all).
+    """
+    try:
+        text = block.decode()
+    except UnicodeDecodeError:
+        return None
+    lines = text.split("\n")
+    if origins.peers is not None and len(origins.peers) != len(lines):
+        return None
+    rest = _take_all(text, lines, origins=origins, reading=reading, order=order)
+    return None if any(map(doubt.match, rest.lines)) else _finish(rest, reading)
 
 
-def parse_lines(text: str, origin: Origin, *, received_ns: int, memo: TimeMemo) -> list[tuple[Any, ...]]:
-    """Parse LF-separated lines of one peer, none of them empty, to rows in order."""
-    ends = (repeat(origin.peer), repeat(origin.port))
-    return _parse(text, [origin], ends, received_ns=received_ns, memo=memo)
+def parse_frames(
+    frames: Sequence[bytes], *, cut: Container[int], origins: Origins, reading: Reading, order: list[Dialect]
+) -> list[Row]:
+    """Turn messages of any bytes into as many rows, in order; only those that need it go the slow way.
 
-
-def parse_datagrams(
-    text: str, origins: Sequence[Origin], *, received_ns: int, memo: TimeMemo
-) -> list[tuple[Any, ...]]:
-    """Parse datagrams joined by LF, the n-th from the n-th origin, to rows in order."""
-    ends = ([origin.peer for origin in origins], [origin.port for origin in origins])
-    return _parse(text, origins, ends, received_ns=received_ns, memo=memo)
-
-
-def _parse(
-    text: str,
-    origins: Sequence[Origin],
-    ends: tuple[Iterable[str | None], Iterable[int | None]],
-    *,
-    received_ns: int,
-    memo: TimeMemo,
-) -> list[tuple[Any, ...]]:
-    found = LINE.findall(text)
-    if len(found) != text.count("\n") + 1:  # cannot be, and must not go unnoticed
-        lines = text.split("\n")
-        return [_slow(line, origins, at, received_ns) for at, line in enumerate(lines)]
-    pri, version, when, fraction, offset, host5, app, proc, msg_id, data, host3, tag, pid, message, other = zip(
-        *found, strict=True
-    )
-    base = memo.at(received_ns).__getitem__
-    seconds = map(base, map(add, when, offset))
-    times: list[int | None]
-    if any(fraction):
-        times = [
-            None if second is None else second + int(digits or 0) * _SCALE[len(digits)]
-            for second, digits in zip(seconds, fraction, strict=True)
-        ]
-    else:
-        times = list(seconds)
-    structured: Iterable[Any] = repeat(None)
-    if set(data) - {"-", ""}:
-        structured = _structured(data, times)
-    first = origins[0]
-    nil = _nil.__getitem__
-    rows = list(
-        zip(
-            times,
-            repeat(received_ns),
-            *ends,
-            repeat(first.transport),
-            repeat(first.identity),
-            map(_FACILITY.__getitem__, pri),
-            map(_SEVERITY.__getitem__, pri),
-            map(nil, map(add, host5, host3)),
-            map(nil, map(add, app, tag)),
-            map(nil, map(add, proc, pid)),
-            map(nil, msg_id),
-            structured,
-            [one or None for one in message],
-            map(_FORMAT.__getitem__, version),
-            repeat(None),
-            repeat(None),
-            repeat(None),
-        )
-    )
-    if None in times:
-        lines = text.split("\n")
-        for at, time in enumerate(times):
-            if time is None:
-                rows[at] = _slow(lines[at], origins, at, received_ns)
+    Args:
+        frames: messages without their ends; newlines may stand inside.
+        cut: indexes of those that are only the beginning of a message.
+        origins: as many peers and ports as frames, where they differ.
+        reading: of the listener.
+        order: as for `parse_block`.
+    """
+    plain = [b"\n" not in frame and index not in cut and _is_utf8(frame) for index, frame in enumerate(frames)]
+    rows: list[Any] = [None] * len(frames)
+    if any(plain):
+        text = b"\n".join(compress(frames, plain)).decode()
+        rest = _take_all(text, text.split("\n"), origins=origins.only(plain), reading=reading, order=order)
+        _place(rows, compress(range(len(rows)), plain), _finish(rest, reading))
+    reading.times.at(origins.received)
+    for index in compress(range(len(rows)), map(not_, plain)):
+        rows[index] = parse_line(frames[index], origin=origins.of(index), reading=reading, is_cut=index in cut)
     return rows
 
 
-def _slow(line: str, origins: Sequence[Origin], at: int, received_ns: int) -> tuple[Any, ...]:
-    origin = origins[at] if len(origins) > 1 else origins[0]
-    return parse_message(line.encode(), origin, received_ns=received_ns)
+def _is_utf8(frame: bytes) -> bool:
+    try:
+        frame.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _structured(data: Sequence[str], times: list[int | None]) -> list[Any]:
-    """Read each structured datum; an odd one sends its line the slow path, by taking its time away."""
-    values: list[Any] = []
-    for at, text in enumerate(data):
-        value = None
-        if text not in {"-", ""}:
-            end, value, flag = read_structured_data(text, 0)
-            if end != len(text) or flag is not None:
-                times[at] = None
-        values.append(value)
-    return values
+def _take_all(text: str, lines: list[str], *, origins: Origins, reading: Reading, order: list[Dialect]) -> _Open:
+    """Let each dialect take what it can of the lines that are still open."""
+    reading.times.at(origins.received)
+    rest = _Open([None] * len(lines), range(len(lines)), lines, origins)
+    for dialect in tuple(order):
+        found = dialect.pattern.findall(text)
+        if len(found) != len(rest.lines):
+            break
+        taken, built = _take(dialect, found, origins=rest.origins, times=reading.times)
+        missed = list(map(not_, taken))
+        _reorder(order, dialect, share=missed.count(False) / len(lines))
+        if not any(missed) and len(taken) == len(lines):
+            return _Open(list(built), (), [], origins)
+        _place(rest.rows, compress(rest.indexes, taken), built)
+        rest = _without_taken(rest, missed)
+        if not rest.lines:
+            break
+        text = "\n".join(rest.lines)
+    return rest
+
+
+def _take(
+    dialect: Dialect, found: list[Found], *, origins: Origins, times: Times
+) -> tuple[Sequence[Any], Iterable[Row]]:
+    """Give which lines the dialect takes, and their rows."""
+    taken: Sequence[Any] = list(map(_pri_of, found))
+    try:
+        return taken, _build(dialect, found, taken, origins=origins, times=times)
+    except KeyError:
+        taken = [bool(each[0]) and dialect.is_known(each, times) for each in found]
+        return taken, _build(dialect, found, taken, origins=origins, times=times)
+
+
+def _build(
+    dialect: Dialect, found: list[Found], taken: Sequence[Any], *, origins: Origins, times: Times
+) -> Iterable[Row]:
+    if all(taken):
+        return dialect.build(found, origins, times)
+    hits = list(compress(found, taken))
+    return dialect.build(hits, origins.only(taken), times) if hits else ()
+
+
+def _reorder(order: list[Dialect], dialect: Dialect, *, share: float) -> None:
+    """Try a dialect first that took most lines: saves 0.2 µs a line that another one would have missed before."""
+    if share > 0.5 and order[0] is not dialect:
+        order.remove(dialect)
+        order.insert(0, dialect)
+
+
+def _without_taken(rest: _Open, missed: Sequence[bool]) -> _Open:
+    indexes, lines = list(compress(rest.indexes, missed)), list(compress(rest.lines, missed))
+    return _Open(rest.rows, indexes, lines, rest.origins.only(missed))
+
+
+def _finish(rest: _Open, reading: Reading) -> list[Row]:
+    """Read what is open the slow way."""
+    for place, (index, line) in enumerate(zip(rest.indexes, rest.lines, strict=True)):
+        rest.rows[index] = parse_line(line.encode(), origin=rest.origins.of(place), reading=reading)
+    return rest.rows
+
+
+def _place(rows: list[Any], indexes: Iterable[int], built: Iterable[Row]) -> None:
+    for index, row in zip(indexes, built, strict=True):
+        rows[index] = row

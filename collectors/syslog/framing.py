@@ -1,122 +1,155 @@
-"""Framing on a stream: octet counting or newline (or NUL), found per message, across any chunk borders.
+r"""A TCP stream to messages: octet counting and newlines, told apart message by message, across any chunk borders.
 
-RFC 6587 sections 3.4.1 and 3.4.2. Octet counting is recognised only by `[1-9][0-9]{0,6} <`, so a line that begins
-with a number stays a line. An over-long message is cut at the limit and the stream stays in step.
+    "23 <13>1 ...<14>line\n<14>line\0" ──► "<13>1 ..." | "<14>line" | "<14>line"
 
-    chunk + what was left ──► Lines (LF-separated, none over-long) and single frames, in order ──► what is left
+Source: RFC 6587 section 3.4. A message that begins with `[1-9][0-9]{0,6} <` is octet-counted; every other one ends at
+LF (a CR before it is dropped) or NUL. Empty messages are skipped and counted.
+
+Most streams are nothing but lines, so `feed` takes a chunk for lines at once when nothing speaks against it, and leaves
+it in one piece for the fast path. What could speak against it only later, an octet count or an empty line in the middle,
+shows there as a line that no pattern takes; then `cut` goes through the same bytes message by message.
+
+Invariants: a message longer than the limit is cut there, its rest is skipped, and the stream stays in step. What is
+held between two chunks is never longer than the limit and one octet count.
 """
 
 import re
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-_COUNT: Final = re.compile(rb"([1-9][0-9]{0,6}) <")
-_COUNT_AFTER: Final = re.compile(rb"[\n\0]+[1-9][0-9]{0,6} <")
-_MAYBE_COUNT: Final = re.compile(rb"[1-9][0-9]{0,6} ?")
+DOUBT: Final = re.compile(r"[1-9][0-9]{0,6} <|\Z", re.ASCII)
+"""Matches a line that may be none: an octet count, or an empty frame."""
+
+_COUNT: Final = re.compile(rb"([1-9][0-9]{0,6}) (?=<)")
+_END: Final = re.compile(rb"[\n\0]")
+_DIGITS: Final = b"123456789"
+_TRAILER: Final = b"\0\r\n"  # an octet-counted message that carries a line end beside its count
 
 
-class Part(NamedTuple):
-    """Some messages. With `is_lines` the data are LF-separated lines, else one message, whatever is in it."""
+class Frames(NamedTuple):
+    """What a chunk held: either `block`, lines joined by LF and none of them looked at, or messages one by one.
 
-    data: bytes
-    is_lines: bool
-    is_cut: bool = False
+    `data` is what `block` was made of, for `Framer.cut`. `beginnings` are the indexes of messages cut at the limit.
+    """
+
+    block: bytes = b""
+    data: bytes = b""
+    messages: tuple[bytes, ...] = ()
+    beginnings: frozenset[int] = frozenset()
 
 
 class Framer:
-    """Cuts one connection's bytes into messages."""
+    """Owns what is between two chunks of one stream: the beginning of a message, or how much of one is to skip."""
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._skip_bytes = 0  # of an octet-counted message beyond the limit
-        self._skip_line = False  # until the end of an over-long line
-        self.left = b""
-        self.empty_frames = 0
+    def __init__(self, max_message_bytes: int, count: Callable[[str], None]) -> None:
+        """`count` is told `empty` and `cut`, each time."""
+        self._max_bytes = max_message_bytes
+        self._held = b""
+        self._skip_octets = 0
+        self._skips_line = False
+        self._count = count
 
-    def feed(self, chunk: bytes) -> list[Part]:
-        """Take a chunk; give the messages that are whole now."""
-        data = self.left + chunk if self.left else chunk
-        parts: list[Part] = []
+    @property
+    def held_bytes(self) -> int:
+        """How much is held until its message is complete."""
+        return len(self._held)
+
+    def feed(self, data: bytes) -> Frames:
+        """Take the next bytes of the stream and give the messages that end in them."""
+        data = self._skip(data)
+        if self._held:
+            data = self._held + data
+        end = data.rfind(b"\n")
+        if end < 0 or data[0] in _DIGITS or data.find(b"\0", 0, end) >= 0:
+            return self.cut(data)
+        block = data[:end]
+        if self._has_long_line(block):
+            return self.cut(data)
+        self._held = data[end + 1 :]
+        if len(self._held) > self._max_bytes or b"\0" in self._held:
+            return self.cut(data)
+        if b"\r" in block:
+            block = block.replace(b"\r\n", b"\n").removesuffix(b"\r")
+        return Frames(block=block, data=data)
+
+    def cut(self, data: bytes) -> Frames:
+        """Cut bytes that begin at the beginning of a message into messages, one by one."""
+        messages: list[bytes] = []
+        beginnings: set[int] = set()
         at = 0
         while at < len(data):
-            step = self._step(data, at, parts)
-            if step < 0:
-                break
-            at = step
-        self.left = data[at:]
-        return parts
-
-    def close(self) -> list[Part]:
-        """The stream has ended: a last line without its LF is a message; an unfinished counted one is cut."""
-        left, self.left = self.left, b""
-        if not left or self._skip_line:
-            return []
-        count = _COUNT.match(left)
-        if count is not None:
-            return [Part(left[count.end() - 1 :][: self._max_bytes], is_lines=False, is_cut=True)]
-        return [Part(left.rstrip(b"\r")[: self._max_bytes], is_lines=False)]
-
-    def _step(self, data: bytes, at: int, parts: list[Part]) -> int:
-        """Take one piece of the data; give the index behind it, -1 when more bytes are needed."""
-        if self._skip_bytes:
-            skipped = min(self._skip_bytes, len(data) - at)
-            self._skip_bytes -= skipped
-            return at + skipped
-        if self._skip_line:
-            return self._end_of_skipped(data, at)
-        if data[at] in b"123456789":
             count = _COUNT.match(data, at)
-            if count is not None:
-                return self._counted(data, count, parts)
-            if _MAYBE_COUNT.fullmatch(data, at) is not None:
-                return -1
-        return self._lines(data, at, parts)
+            found = self._counted(data, count) if count else self._line(data, at)
+            if found is None:
+                break
+            message, at, is_cut = found
+            if is_cut:
+                self._count("cut")
+                beginnings.add(len(messages))
+            if message:
+                messages.append(message)
+            else:
+                self._count("empty")
+        self._held = data[at:]
+        return Frames(messages=tuple(messages), beginnings=frozenset(beginnings))
 
-    def _end_of_skipped(self, data: bytes, at: int) -> int:
-        ends = [end for end in (data.find(b"\n", at), data.find(b"\0", at)) if end >= 0]
-        self._skip_line = not ends
-        return min(ends) + 1 if ends else len(data)
+    def finish(self, *, is_cut: bool = False) -> Frames:
+        """Give what is left when the stream ends: a line without its end is whole, a counted message is cut.
 
-    def _counted(self, data: bytes, count: re.Match[bytes], parts: list[Part]) -> int:
-        size, start = int(count[1]), count.end() - 1
-        if size > self._max_bytes:
-            if len(data) - start < self._max_bytes:
-                return -1
-            parts.append(Part(data[start : start + self._max_bytes], is_lines=False, is_cut=True))
-            self._skip_bytes = size - self._max_bytes
-            return start + self._max_bytes
-        if len(data) - start < size:
-            return -1
-        parts.append(Part(data[start : start + size].rstrip(b"\r\n\0"), is_lines=False))
-        return start + size
+        Args:
+            is_cut: it was not the sender that ended the stream, so a line without its end is cut too.
+        """
+        held, self._held = self._held, b""
+        count = _COUNT.match(held)
+        message = held[count.end() :] if count else held.removesuffix(b"\r")
+        if not message:
+            return Frames()
+        is_cut = is_cut or count is not None
+        if is_cut:
+            self._count("cut")
+        return Frames(messages=(message,), beginnings=frozenset({0} if is_cut else ()))
 
-    def _lines(self, data: bytes, at: int, parts: list[Part]) -> int:
-        """Take all lines up to the next counted message."""
-        border = _COUNT_AFTER.search(data, at)
-        end = border.end() - len(border[0].lstrip(b"\n\0")) if border else max(data.rfind(b"\n"), data.rfind(b"\0")) + 1
-        if end <= at:
+    def _skip(self, data: bytes) -> bytes:
+        """Drop what belongs to a message that was cut."""
+        if self._skip_octets:
+            skipped = min(self._skip_octets, len(data))
+            self._skip_octets -= skipped
+            return data[skipped:]
+        if self._skips_line:
+            end = _END.search(data)
+            self._skips_line = end is None
+            return data[end.end() :] if end else b""
+        return data
+
+    def _has_long_line(self, block: bytes) -> bool:
+        """Tell whether a line is over the limit; lines are measured only where a long one is possible at all."""
+        if len(block) <= self._max_bytes:
+            return False
+        first = block.find(b"\n")
+        if first < 0 or first > self._max_bytes:
+            return True
+        return len(block) - first > self._max_bytes and max(map(len, block.split(b"\n"))) > self._max_bytes
+
+    def _counted(self, data: bytes, count: re.Match[bytes]) -> tuple[bytes, int, bool] | None:
+        """Take an octet-counted message: the message, where the next one begins, whether it was cut."""
+        length, begin = int(count[1]), count.end()
+        taken = begin + min(length, self._max_bytes)
+        if taken > len(data):
+            return None
+        if length <= self._max_bytes:
+            return data[begin:taken].rstrip(_TRAILER), taken, False
+        self._skip_octets = max(0, begin + length - len(data))
+        return data[begin:taken], min(begin + length, len(data)), True
+
+    def _line(self, data: bytes, at: int) -> tuple[bytes, int, bool] | None:
+        """Take a message that ends at LF or NUL, in the same form."""
+        end = _END.search(data, at)
+        if end is None:
             if len(data) - at <= self._max_bytes:
-                return -1
-            parts.append(Part(data[at : at + self._max_bytes], is_lines=False, is_cut=True))
-            self._skip_line = True
-            return at + self._max_bytes
-        block = data[at:end]
-        if b"\0" in block:
-            block = block.replace(b"\0", b"\n")
-        if b"\r\n" in block:
-            block = block.replace(b"\r\n", b"\n")
-        self._add_block(block[:-1], parts)
-        return end
-
-    def _add_block(self, block: bytes, parts: list[Part]) -> None:
-        """Add lines, without the empty ones, the over-long ones cut."""
-        if block.startswith(b"\n") or block.endswith(b"\n") or b"\n\n" in block or not block:
-            lines = block.split(b"\n")
-            self.empty_frames += sum(not line for line in lines)
-            block = b"\n".join(filter(None, lines))
-        if not block:
-            return
-        if len(block) > self._max_bytes and max(map(len, block.split(b"\n"))) > self._max_bytes:
-            for line in block.split(b"\n"):
-                parts.append(Part(line[: self._max_bytes], is_lines=False, is_cut=len(line) > self._max_bytes))
-        else:
-            parts.append(Part(block, is_lines=True))
+                return None
+            self._skips_line = True
+            return data[at : at + self._max_bytes], len(data), True
+        message = data[at : end.start()]
+        if end[0] == b"\n":
+            message = message.removesuffix(b"\r")
+        return message[: self._max_bytes], end.end(), len(message) > self._max_bytes

@@ -65,9 +65,7 @@ def read_rfc3164(text: str, start: int, times: Times, *, has_pri: bool) -> Heade
 def _read_timeless(text: str, start: int, *, has_pri: bool) -> Header:
     """Take `<PRI>tag[pid]: message` for RFC 3164 without a time, and anything else for a bare message."""
     app, pid, message = _read_tag(text, start) if has_pri else (None, None, text[start:])
-    return Header(
-        app_name=app, proc_id=pid, message=message, format="rfc3164" if app else "none", flags=("no-time",)
-    )
+    return Header(app_name=app, proc_id=pid, message=message, format="rfc3164" if app else "none", flags=("no-time",))
 
 
 def _find_host(text: str, at: int) -> re.Match[str] | None:

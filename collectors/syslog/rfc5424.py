@@ -35,20 +35,20 @@ def read_rfc5424(text: str, start: int) -> Header:
     """Read what follows `<PRI>VERSION SP`."""
     fields: dict[str, Any] = {"format": "rfc5424"}
     flags: list[str] = []
-    token, rest = _cut(text, start)
-    if token != "-":
-        fields["time"] = _strict_time(token)
+    field, rest = _cut(text, start)
+    if field != "-":
+        fields["time"] = _strict_time(field)
         if fields["time"] is None:
             flags.append("bad-time")
-            fields["time"] = _bent_time(token)
-            if not token[:1].isdigit():
+            fields["time"] = _bent_time(field)
+            if not field[:1].isdigit():
                 return Header(**fields, message=text[start:], flags=tuple(flags))
     for column, flag, grammar in _NAMES:
         at = rest
-        token, rest = _cut(text, at)
-        if not grammar.fullmatch(token):
+        field, rest = _cut(text, at)
+        if not grammar.fullmatch(field):
             return Header(**fields, message=text[at:], flags=(*flags, flag))
-        fields[column] = None if token == "-" else token
+        fields[column] = None if field == "-" else field
     return _read_tail(text, rest, fields=fields, flags=flags)
 
 
@@ -70,18 +70,18 @@ def _read_tail(text: str, at: int, *, fields: dict[str, Any], flags: list[str]) 
 
 
 def _cut(text: str, start: int) -> tuple[str, int]:
-    """Give the token at `start` and where the next one begins."""
+    """Give the field at `start` and where the next one begins."""
     end = text.find(" ", start)
     return (text[start:], len(text)) if end < 0 else (text[start:end], end + 1)
 
 
-def _strict_time(token: str) -> int | None:
-    return read_iso(token) if _TIME.fullmatch(token) else None
+def _strict_time(field: str) -> int | None:
+    return read_iso(field) if _TIME.fullmatch(field) else None
 
 
-def _bent_time(token: str) -> int | None:
+def _bent_time(field: str) -> int | None:
     """Read what is still unambiguous of a time that breaks the grammar."""
-    match = _BENT_TIME.fullmatch(token)
+    match = _BENT_TIME.fullmatch(field)
     if match is None or match[4] is None:
         return None
     zone = match[4].upper() if len(match[4]) != 5 else f"{match[4][:3]}:{match[4][3:]}"

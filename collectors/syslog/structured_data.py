@@ -1,6 +1,6 @@
-"""STRUCTURED-DATA of RFC 5424 section 6.3: text in, `{id: {param: value}}` out.
+r"""STRUCTURED-DATA of RFC 5424 section 6.3: text in, `{id: {param: value}}` out.
 
-    [origin ip="10.0.0.1" ip="10.0.0.2"][meta note="a \\"quoted\\" word"]
+    [origin ip="10.0.0.1" ip="10.0.0.2"][meta note="a \"quoted\" word"]
         └► {"origin": {"ip": ["10.0.0.1", "10.0.0.2"]}, "meta": {"note": 'a "quoted" word'}}
 
 A parameter that is repeated becomes a list (section 6.3.3 allows it). An id that is repeated is merged, and said to
@@ -10,7 +10,7 @@ be, because section 6.3.2 forbids it. Linear: every repeat is possessive.
 import re
 from typing import Any, Final, NamedTuple
 
-_NAME: Final = r'[!#-<>-\\^-~]{1,32}+'  # SD-NAME: printable ASCII without = SP ] "
+_NAME: Final = r"[!#-<>-\\^-~]{1,32}+"  # SD-NAME: printable ASCII without = SP ] "
 _VALUE: Final = r'[^"\\\]]*+(?:\\.[^"\\\]]*+)*+'  # PARAM-VALUE: " \ ] are escaped
 _ID: Final = re.compile(rf"\[({_NAME})")
 _PARAM: Final = re.compile(rf' ({_NAME})="({_VALUE})"', re.DOTALL)

@@ -1,139 +1,215 @@
-"""Syslog over TCP (RFC 6587): a chunk is read, framed and parsed at once.
+"""Syslog over TCP (RFC 6587): connections, their limits, and the way of a chunk from socket to lanes.
 
-All connections share one budget for what is left between chunks; over it, the connection that holds most is closed.
-A connection waits for readability without holding a buffer, so a thousand idle ones cost little.
+    listening socket ──accept──► connection ──recv 64 KiB──► framer ──► fast path ──► rows ──► lanes
+
+Limits: connections at a time (more are refused and counted), idle time, and one budget for everything that unfinished
+messages hold on all connections; over it, the connection that holds most is closed. Back-pressure: while the sink has
+no room nothing is read, the kernel's buffer fills, and the sender waits.
 """
 
 import asyncio
+import errno
 import socket
+import time
 from typing import Any, Final
 
 from collectors.sink import Sink
-from collectors.syslog.chunks import Parser
 from collectors.syslog.config import Listener
-from collectors.syslog.framing import Framer, Part
-from collectors.syslog.lanes import Sorter
-from collectors.syslog.slow import Origin
+from collectors.syslog.datagrams import Peer
+from collectors.syslog.dialects import Origins, new_order
+from collectors.syslog.fast import parse_block, parse_frames
+from collectors.syslog.framing import DOUBT, Framer, Frames
+from collectors.syslog.lanes import LaneSorter
+from collectors.syslog.pump import NAP_SECONDS, After, Pump, finish
+from collectors.syslog.slow import Reading
+from collectors.syslog.sockets import keep_alive
+from collectors.syslog.times import Times
 
-READ_BYTES: Final = 64 << 10
-LEFT_BYTES: Final = 16 << 20
-BACKLOG: Final = 512
-
-
-def open_tcp(listener: Listener) -> socket.socket:
-    """Bind and listen.
-
-    Raises:
-        OSError: the address is taken or not allowed.
-    """
-    host, port = listener.address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind((host, port))
-        sock.listen(BACKLOG)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+READ_BYTES: Final = 65_536
+BUDGET_BYTES: Final = 16 << 20
+_NAP_BELOW_BYTES: Final = 16_384  # a smaller chunk says that the sender is slower than we are
+_ACCEPTS: Final = 64  # at once, then the others have their turn
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_ACCEPT_AGAIN_SECONDS: Final = 1.0
 
 
-class TcpReader:
-    """Accepts and reads the connections of one listener."""
+class Budget:
+    """Owns the count of bytes that unfinished messages hold, over all connections of a collector."""
 
-    def __init__(self, sock: socket.socket, listener: Listener, *, sorter: Sorter, sink: Sink) -> None:
+    def __init__(self, limit_bytes: int = BUDGET_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._held: dict[TcpConnection, int] = {}
+        self._total = 0
+
+    def set(self, connection: "TcpConnection", held_bytes: int) -> None:
+        """Note what a connection holds now; over the limit the one that holds most is closed."""
+        self._total += held_bytes - self._held.pop(connection, 0)
+        if held_bytes:
+            self._held[connection] = held_bytes
+        while self._total > self._limit_bytes:
+            max(self._held, key=self._held.__getitem__).end("read-budget")
+
+
+class TcpConnection:
+    """Owns one accepted socket and what of its stream is not yet a message."""
+
+    def __init__(self, sock: socket.socket, peer: Peer, service: "TcpService") -> None:
+        self.nap_seconds = NAP_SECONDS
+        self.read_at = time.monotonic()
         self._sock = sock
-        self._listener = listener
-        self._sorter = sorter
-        self._sink = sink
-        self._parser = Parser(listener)
-        self._connections: dict[socket.socket, Framer] = {}
-        self._left_bytes = 0
+        self._peer = peer
+        self._service = service
+        self._framer = Framer(service.listener.max_message_bytes, service.sink.count)
+        self._order = new_order()
+
+    def fileno(self) -> int:
+        """The socket's file descriptor."""
+        return self._sock.fileno()
+
+    def read(self) -> After:
+        """Take one chunk, parse the messages that end in it, and put them."""
+        try:
+            data = self._sock.recv(READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return After.WAIT
+        except OSError:
+            data = b""  # reset by the other end: what it had finished is here
+        if not data:
+            self._put(self._framer.finish())
+            self._service.forget(self)
+            self.close()
+            return After.CLOSED
+        self.read_at = time.monotonic()
+        self._put(self._framer.feed(data))
+        self._service.budget.set(self, self._framer.held_bytes)
+        if self._sock.fileno() < 0:  # it was this one that held most
+            return After.CLOSED
+        return After.NAP if len(data) < _NAP_BELOW_BYTES else After.MORE
+
+    def end(self, reason: str | None) -> None:
+        """Close from our side, counted; the beginning of a message that is held becomes a row, flagged `cut`."""
+        self._put(self._framer.finish(is_cut=True))
+        if reason is not None:
+            self._service.sink.count(reason)
+        self._service.forget(self)
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._sock.close()
+
+    def _put(self, frames: Frames) -> None:
+        service = self._service
+        origins = Origins(time.time_ns(), "tcp", peer=self._peer[0], port=self._peer[1])
+        if frames.block:
+            rows = parse_block(frames.block, origins=origins, reading=service.reading, order=self._order, doubt=DOUBT)
+            if rows is not None:
+                service.lanes.put(rows)
+                return
+            frames = self._framer.cut(frames.data)
+        if frames.messages:
+            service.lanes.put(
+                parse_frames(
+                    frames.messages,
+                    cut=frames.beginnings,
+                    origins=origins,
+                    reading=service.reading,
+                    order=self._order,
+                )
+            )
+
+
+class TcpService:
+    """Owns one listening socket and the connections it accepted."""
+
+    def __init__(
+        self, sock: socket.socket, listener: Listener, *, sink: Sink, lanes: LaneSorter, pump: Pump, budget: Budget
+    ) -> None:
+        self.failed: asyncio.Future[OSError] = asyncio.get_running_loop().create_future()
+        self.sink = sink
+        self.listener = listener
+        self.lanes = lanes
+        self.budget = budget
+        self.reading = Reading(listener.encoding, Times(listener.zone))
+        self._sock = sock
+        self._pump = pump
+        self._connections: set[TcpConnection] = set()
+        self._again: asyncio.TimerHandle | None = None
+        self._is_short = False
+        self._listen()
 
     @property
-    def connections(self) -> int:
-        """Open connections."""
-        return len(self._connections)
+    def facts(self) -> dict[str, object]:
+        """What status shows beside the address."""
+        facts: dict[str, object] = {"connections": len(self._connections)}
+        if self._is_short:
+            facts["problem"] = f"{self.listener.bind}: no file descriptor is left for another connection"
+            facts["remedy"] = "raise LimitNOFILE of the unit, or lower max_connections"
+        return facts
 
-    async def run(self) -> None:
-        """Accept for ever; on cancel each connection takes what the kernel still holds."""
+    def forget(self, connection: TcpConnection) -> None:
+        """Let go of a connection that is about to be closed."""
+        self._connections.discard(connection)
+        self._pump.remove(connection)
+        self.budget.set(connection, 0)
+
+    def sweep(self) -> None:
+        """Close the connections that have been silent for too long."""
+        silent_since = time.monotonic() - self.listener.idle_seconds
+        for connection in [each for each in self._connections if each.read_at < silent_since]:
+            connection.end("idle-connection")
+
+    def stop(self, *, until: float) -> None:
+        """Take the connections and the data that the kernel already holds, then close."""
+        self._accept()
+        for connection in list(self._connections):
+            finish(connection, until=until)
+        self.close()
+
+    def close(self) -> None:
+        """Close everything; what connections hold of unfinished messages becomes rows."""
+        if self._again is not None:
+            self._again.cancel()
+        asyncio.get_running_loop().remove_reader(self._sock.fileno())
+        self._sock.close()
+        for connection in list(self._connections):
+            connection.end(None)
+
+    def _listen(self) -> None:
+        self._again = None
+        asyncio.get_running_loop().add_reader(self._sock.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        """Accept what waits, a limited number at once."""
+        for _ in range(_ACCEPTS):
+            try:
+                sock, address = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionError):
+                return
+            except OSError as error:
+                self._refuse(error)
+                return
+            if len(self._connections) >= self.listener.max_connections:
+                self.sink.count("connection-limit")
+                sock.close()
+                continue
+            self._is_short = False
+            self._add(sock, address)
+
+    def _refuse(self, error: OSError) -> None:
+        """Wait a second where the process has no descriptor left; any other error ends the service."""
         loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                while True:
-                    sock, address = await loop.sock_accept(self._sock)
-                    if self.connections >= self._listener.max_connections:
-                        sock.close()
-                        self._sink.count("connection-limit")
-                        continue
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                    self._connections[sock] = Framer(self._listener.max_message_bytes)
-                    tasks.create_task(self._read(sock, self._parser.origin_of(address)), name=f"tcp {address[0]}")
-        finally:
-            self._sock.close()
+        loop.remove_reader(self._sock.fileno())
+        if error.errno in _NO_ROOM:
+            self._is_short = True
+            self._again = loop.call_later(_ACCEPT_AGAIN_SECONDS, self._listen)
+        elif not self.failed.done():
+            self.failed.set_result(error)
 
-    async def _read(self, sock: socket.socket, origin: Origin) -> None:
-        loop = asyncio.get_running_loop()
-        framer = self._connections[sock]
-        try:
-            while True:
-                await self._sink.drain()
-                async with asyncio.timeout(self._listener.idle_seconds):
-                    data = await loop.sock_recv(sock, READ_BYTES)
-                if not data:
-                    break
-                self._take(framer, data, origin)
-                await asyncio.sleep(0)  # sock_recv does not yield while there is data
-            self._put(framer.close(), origin)
-        except TimeoutError:
-            self._sink.count("idle-connection")
-        except OSError:
-            self._put(framer.close(), origin)
-        except asyncio.CancelledError:
-            self._take_rest(sock, framer, origin)
-            raise
-        finally:
-            del self._connections[sock]
-            self._left_bytes -= len(framer.left)
-            sock.close()
-
-    def _take(self, framer: Framer, data: bytes, origin: Origin) -> None:
-        before, empty = len(framer.left), framer.empty_frames
-        parts = framer.feed(data)
-        if framer.empty_frames > empty:
-            self._sink.count("empty", framer.empty_frames - empty)
-        self._put(parts, origin)
-        self._left_bytes += len(framer.left) - before
-        if self._left_bytes > LEFT_BYTES:
-            self._close_greediest()
-
-    def _put(self, parts: list[Part], origin: Origin) -> None:
-        cut = sum(part.is_cut for part in parts)
-        if cut:
-            self._sink.count("cut", cut)
-        rows = self._parser.parse_parts(parts, origin) if parts else []
-        if rows:
-            self._sorter.put(rows)
-
-    def _take_rest(self, sock: socket.socket, framer: Framer, origin: Origin) -> None:
-        """At a stop: what the kernel has accepted is read once more; an unfinished line is a message, cut."""
-        budget = 64
-        try:
-            while budget and (data := sock.recv(READ_BYTES)):
-                self._take(framer, data, origin)
-                budget -= 1
-        except OSError:
-            pass
-        self._put([part._replace(is_cut=True) for part in framer.close()], origin)
-
-    def _close_greediest(self) -> None:
-        sock = max(self._connections, key=lambda one: len(self._connections[one].left))
-        self._sink.count("buffer-limit")
-        sock.shutdown(socket.SHUT_RDWR)
-
-    def facts(self) -> dict[str, Any]:
-        """What status shows of this listener."""
-        return {"connections": self.connections, "left_bytes": self._left_bytes}
+    def _add(self, sock: socket.socket, address: Any) -> None:
+        sock.setblocking(False)
+        keep_alive(sock)
+        host = str(address[0]).partition("%")[0]
+        connection = TcpConnection(sock, (host.removeprefix("::ffff:") if "." in host else host, address[1]), self)
+        self._connections.add(connection)
+        self._pump.add(connection)

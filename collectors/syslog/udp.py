@@ -1,141 +1,149 @@
-"""Syslog over UDP (RFC 5426): one datagram is one message. The socket is drained, then parsed at once.
+"""Syslog over UDP: one datagram is one message, without the NUL, CR and LF at its end (RFC 5426 section 3.1).
 
-The loop's own datagram transport costs 21 µs a datagram; waiting for readability and draining with recvfrom, 2.3.
+    socket ──recvmmsg──► datagrams ──joined by LF──► fast path ──► rows ──► lanes
+
+The drained datagrams are parsed as one block, zipped with their senders. Where one of them holds a newline, is empty,
+too long or no UTF-8, the chunk is looked at message by message. `received` is the time of the drain.
 """
 
 import asyncio
-import contextlib
+import re
 import socket
-import struct
-from typing import Any, Final
+import time
+from itertools import compress
+from typing import Final
 
 from collectors.sink import Sink
-from collectors.syslog.chunks import Parser
 from collectors.syslog.config import Listener
-from collectors.syslog.lanes import Sorter
-from collectors.syslog.slow import Origin
+from collectors.syslog.datagrams import DatagramReader, Peer
+from collectors.syslog.dialects import Origins, new_order
+from collectors.syslog.fast import parse_block, parse_frames
+from collectors.syslog.lanes import LaneSorter
+from collectors.syslog.pump import NAP_SECONDS, After, finish
+from collectors.syslog.slow import Reading
+from collectors.syslog.sockets import granted_bytes, kernel_drops
+from collectors.syslog.times import Times
 
-DRAIN_DATAGRAMS: Final = 1_024
-DATAGRAM_BYTES: Final = 65_535
-ORIGINS: Final = 4_096
-DROPS_SECONDS: Final = 1.0
-_SO_RCVBUFFORCE: Final = 33
-_SO_MEMINFO: Final = 55  # linux/sock_diag.h: nine u32, the last of them the drops
-_MEMINFO: Final = struct.Struct("9I")
-
-
-def open_udp(listener: Listener) -> tuple[socket.socket, int]:
-    """Bind a socket; give it and the receive buffer that the kernel granted, in bytes.
-
-    Raises:
-        OSError: the address is taken or not allowed.
-    """
-    host, port = listener.address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        wanted = listener.receive_buffer_bytes
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, wanted)
-        except PermissionError:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
-        sock.bind((host, port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock, sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2  # the kernel doubles what is set (socket(7))
+READS: Final = 8  # of 128 datagrams: a chunk is at most 1,024 lines
+DATAGRAM_BYTES: Final = 65_536  # more than any datagram holds
+_TRAILER: Final = b"\0\r\n"
+_EMPTY: Final = re.compile(r"\Z")
+_KERNEL_BYTES: Final = 768  # what a datagram of syslog size takes of the receive buffer, measured
+_BURST_PER_SECOND: Final = 150_000  # that a nap must be able to sleep through
+_LEAST_NAP: Final = 0.001  # epoll counts in milliseconds
 
 
-class UdpReader:
-    """Drains one socket."""
+class UdpService:
+    """Owns one UDP socket: reads it in turns, until it fails or is stopped."""
 
-    def __init__(self, sock: socket.socket, listener: Listener, *, sorter: Sorter, sink: Sink) -> None:
+    def __init__(self, sock: socket.socket, listener: Listener, *, sink: Sink, lanes: LaneSorter) -> None:
+        self.failed: asyncio.Future[OSError] = asyncio.get_running_loop().create_future()
+        self.nap_seconds = 0.0
         self._sock = sock
-        self._sorter = sorter
         self._sink = sink
-        self._parser = Parser(listener)
+        self._lanes = lanes
         self._max_bytes = listener.max_message_bytes
-        self._origins: dict[Any, Origin] = {}
+        self._reader = DatagramReader(sock, slot_bytes=DATAGRAM_BYTES)
+        self._reading = Reading(listener.encoding, Times(listener.zone))
+        self._order = new_order()
+        self._room = 2 * granted_bytes(sock) // _KERNEL_BYTES  # datagrams that the kernel can hold
         self._drops = 0
+        self._rate = 0.0
+        self._read_at = time.monotonic()
 
-    async def run(self) -> None:
-        """Read for ever; on cancel take what the kernel still holds."""
-        loop = asyncio.get_running_loop()
+    def fileno(self) -> int:
+        """The socket's file descriptor."""
+        return self._sock.fileno()
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What status shows beside the address."""
+        return {}
+
+    def read(self) -> After:
+        """Drain up to `READS` times, parse what came at once, and put it."""
+        data: list[bytes] = []
+        peers: list[Peer] = []
+        is_full = True
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._count_drops(), name="kernel drops")
-                while True:
-                    await self._sink.drain()
-                    if not self._drain():
-                        await readable(loop, self._sock)
-                    else:
-                        await asyncio.sleep(0)
-        finally:
-            while self._drain():
-                pass
-            self._read_drops()
-            self._sock.close()
+            for _ in range(READS):
+                got = self._reader.read()
+                data += got.data
+                peers += got.peers
+                is_full = got.is_full
+                if not is_full:
+                    break
+        except OSError as error:
+            self._fail(error)
+        if data:
+            self._take(data, peers)
+        return After.CLOSED if self.failed.done() else self._after(len(data), is_full=is_full)
 
-    def _drain(self) -> int:
-        """Read what is there, up to `DRAIN_DATAGRAMS`, and put it; give how many there were."""
-        datagrams: list[bytes] = []
-        origins: list[Origin] = []
-        receive, known = self._sock.recvfrom, self._origins
-        read = 0
-        with contextlib.suppress(BlockingIOError, ConnectionError):
-            while read < DRAIN_DATAGRAMS:
-                data, address = receive(DATAGRAM_BYTES)
-                read += 1
-                data = data.rstrip(b"\0\r\n")
-                if not data or len(data) > self._max_bytes:
-                    data = self._odd(data)
-                    if not data:
-                        continue
-                datagrams.append(data)
-                origins.append(known.get(address) or self._new_origin(address))
-        if datagrams:
-            self._sorter.put(self._parser.parse_datagrams(datagrams, origins))
-        return read
-
-    def _odd(self, data: bytes) -> bytes:
-        self._sink.count("cut" if data else "empty")
-        return data[: self._max_bytes]
-
-    def _new_origin(self, address: Any) -> Origin:
-        if len(self._origins) >= ORIGINS:
-            self._origins.clear()
-        origin = self._origins[address] = self._parser.origin_of(address)
-        return origin
-
-    async def _count_drops(self) -> None:
-        while True:
-            await asyncio.sleep(DROPS_SECONDS)
-            self._read_drops()
-
-    def _read_drops(self) -> None:
-        """Count what the kernel dropped because its buffer was full, to the packet (socket option SO_MEMINFO)."""
-        try:
-            drops = _MEMINFO.unpack(self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))[-1]
-        except (OSError, struct.error):
-            return
-        new = (drops - self._drops) & 0xFFFFFFFF
+    def sweep(self) -> None:
+        """Count what the kernel dropped since the last time."""
+        drops = kernel_drops(self._sock)
+        lost = (drops - self._drops) % (1 << 32)
         self._drops = drops
-        if new:
-            self._sink.count("kernel", new)
+        if lost:
+            self._sink.count("kernel", lost)
+
+    def stop(self, *, until: float) -> None:
+        """Read what the kernel holds, count what it dropped, close."""
+        finish(self, until=until)
+        self.close()
+
+    def close(self) -> None:
+        """Count what the kernel dropped and close; the pump must have let go of the socket."""
+        self.sweep()
+        self._sock.close()
+
+    def _fail(self, error: OSError) -> None:
+        if not self.failed.done():
+            self.failed.set_result(error)
+
+    def _after(self, read: int, *, is_full: bool) -> After:
+        """Nap while what can come meanwhile fills an eighth of the kernel's room at most."""
+        now = time.monotonic()
+        rate = read / max(now - self._read_at, 1e-4)
+        self._rate = max(rate, self._rate * 0.7)
+        self._read_at = now
+        if not read:
+            return After.WAIT
+        longest = min(NAP_SECONDS, self._room / _BURST_PER_SECOND)
+        self.nap_seconds = min(longest, self._room / 8 / self._rate)
+        return After.MORE if is_full or self.nap_seconds < _LEAST_NAP else After.NAP
+
+    def _take(self, data: list[bytes], peers: list[Peer]) -> None:
+        origins = _origins(peers)
+        block = b"\n".join(data)
+        rows = None
+        if b"\r" not in block and b"\0" not in block and not self._has_long(data):
+            rows = parse_block(block, origins=origins, reading=self._reading, order=self._order, doubt=_EMPTY)
+        if rows is None:
+            data, origins, cut = self._look_at_each(data, origins)
+            rows = parse_frames(data, cut=cut, origins=origins, reading=self._reading, order=self._order)
+        self._lanes.put(rows)
+
+    def _has_long(self, data: list[bytes]) -> bool:
+        return self._max_bytes < DATAGRAM_BYTES and max(map(len, data)) > self._max_bytes
+
+    def _look_at_each(self, data: list[bytes], origins: Origins) -> tuple[list[bytes], Origins, set[int]]:
+        """Strip the ends, leave out the empty ones, cut the long ones and give their indexes."""
+        data = [each.rstrip(_TRAILER) for each in data]
+        if not all(data):
+            self._sink.count("empty", data.count(b""))
+            origins = origins.only(data)
+            data = list(compress(data, data))
+        cut = {index for index, each in enumerate(data) if len(each) > self._max_bytes}
+        if cut:
+            self._sink.count("cut", len(cut))
+        return [each[: self._max_bytes] for each in data], origins, cut
 
 
-async def readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-    """Wait until a socket has something to read."""
-    future: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(sock, _wake, future)
-    try:
-        await future
-    finally:
-        loop.remove_reader(sock)
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+def _origins(peers: list[Peer]) -> Origins:
+    """One sender for all where it is one, which is cheaper, else one for each."""
+    received = time.time_ns()
+    if peers.count(peers[0]) == len(peers):
+        return Origins(received, "udp", peer=peers[0][0], port=peers[0][1])
+    addresses, ports = zip(*peers, strict=True)
+    return Origins(received, "udp", peers=addresses, ports=ports)
