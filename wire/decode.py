@@ -29,7 +29,7 @@ class Refused(Exception):
         reason: one word of `docs/wire-format.md`, section "Refusals": `limit`, `undecodable` or `digest`.
         detail: a sentence for a person; it quotes nothing that came from outside.
         name: of the batch, when it could be read, so that a receipt can be given.
-        digest: as the payload claimed it, when it could be read.
+        digest: as the payload claimed it; empty when it could not be read.
         origin: the agent in the head, when it could be read.
     """
 
@@ -38,7 +38,7 @@ class Refused(Exception):
         self.reason = reason
         self.detail = detail
         self.name: BatchName | None = None
-        self.digest: bytes | None = None
+        self.digest = b""
         self.origin: str | None = None
 
 
