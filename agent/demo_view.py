@@ -18,7 +18,9 @@ from agent.cells import WIDTH, fit, paint, wants_colour
 from agent.client import row_text
 from agent.screen import account_of, draw
 
-_ENVELOPE: Final = ("site", "agent", "epoch", "lane", "seq", "row")
+_UNSHOWN: Final = frozenset(
+    {"site", "agent", "epoch", "lane", "seq", "row", "port", "transport", "identity", "facility", "format", "raw_b64"}
+)  # the envelope, and what a small screen can do without: it is in the file
 _ENTER: Final = "\x1b[?1049h\x1b[?25l"  # the terminal's other screen, cursor hidden (xterm control sequences)
 _LEAVE: Final = "\x1b[?25h\x1b[?1049l"
 _HOME: Final = "\x1b[H"
@@ -56,8 +58,8 @@ class Arrivals:
 
 
 def arrived_text(row: Mapping[str, Any], *, width: int, is_coloured: bool = False) -> str:
-    """One line for a row at the center, without the envelope of its batch."""
-    bare = {key: value for key, value in row.items() if key not in _ENVELOPE and value is not None and key != "raw_b64"}
+    """One line for a row at the center: who, how bad, what."""
+    bare = {key: value for key, value in row.items() if key not in _UNSHOWN and value is not None}
     text = fit(row_text(bare), width)
     severity = row.get("severity")
     return paint(text, "bad" if isinstance(severity, int) and severity <= 3 else "", is_coloured=is_coloured)
