@@ -89,7 +89,8 @@ def test_only_the_oldest_is_sent_again_while_nobody_answers():
 def test_what_is_overdue_is_sent_again_once_receipts_come():
     first, second, third = held(1), held(2), held(3)
     window = in_flight(first, second, third)
-    window.due(RESEND_SECONDS)
+    for flight in window.due(RESEND_SECONDS):
+        flight.attempt += 1
     window.judge("center", Receipt(first.name, first.digest, COMMITTED), now=RESEND_SECONDS + 1)
     window.remove(window.flights[first.name])
     assert [flight.held.name.seq for flight in window.due(RESEND_SECONDS + 1)] == [2, 3]
