@@ -54,13 +54,13 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def mend_key(name: str, known: list[str], *, root: msgspec.inspect.StructType) -> str:
     """Say what to write instead of a key that is not known here."""
-    near = nearest(name, known)
-    if near:
-        return f'did you mean "{near}"?'
     places = [place for place, key in _keys(root, ()) if key == name]
     if places:
         where = " or ".join(f"under `{place}`" if place else "at the top" for place in dict.fromkeys(places))
         return f'"{name}" belongs {where}'
+    near = nearest(name, known)
+    if near:
+        return f'did you mean "{near}"?'
     return f"known here: {quoted(known)}"
 
 
