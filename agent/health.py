@@ -36,6 +36,7 @@ _LOSS_REMEDIES: Final = {
     "intake-full": "the disk cannot keep up: look at the buffer's commit time above and at `iostat -x 2`",
     "evicted": "the buffer was full: raise `buffer.limit_bytes`, or mend the way to the center (edgepost ping)",
     "connection-limit": "raise `max_connections` of the listener, or find who opens so many: ss -tnp",
+    "read-budget": "TCP senders fill all read buffers: lower `max_connections`, or find who sends without end: ss -tnp",
     "memory-full": "the disk is away: see the problem of the buffer",
 }
 
