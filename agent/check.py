@@ -17,7 +17,9 @@ from agent.settings import CONFIGURATION, Settings, load
 from wire.text import printable
 from wire.yaml import ConfigError
 
-_SECRET_HERE: Final = re.compile(r"^[ \t-]*(password|passphrase|token|community)[ \t]*:[ \t]*[^$\s#]", re.MULTILINE)
+_SECRET_HERE: Final = re.compile(
+    r"^[ \t-]*(password|passphrase|token|community)[ \t]*:[ \t]*(?!null\b|~)[^$\s#]", re.MULTILINE
+)
 
 
 def check(path: str, *, env: Mapping[str, str] = os.environ) -> int:

@@ -31,7 +31,10 @@ def read_bind(bind: str) -> Address:
     Raises:
         ValueError: with what is wrong and what would be right.
     """
-    parts = urlsplit(bind)
+    try:
+        parts = urlsplit(bind)
+    except ValueError as error:
+        raise ValueError(f"bind {bind!r}: {error}; write udp://ADDRESS:PORT, as in udp://[::]:514") from error
     if parts.scheme not in {"udp", "tcp"}:
         raise ValueError(f"bind {bind!r}: the transport is not known; write udp://ADDRESS:PORT or tcp://ADDRESS:PORT")
     try:
@@ -130,3 +133,12 @@ class Syslog(
     )
     lanes: Lanes = Lanes()
     urgent_rows_per_second: Annotated[int, msgspec.Meta(ge=0)] = 100
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is valid and may still not be meant; `edgepost check` prints it."""
+        return tuple(
+            f"{listener.bind}: a time that names no zone (RFC 3164) is read as UTC; set `zone` if the devices mean another"
+            for listener in self.listeners
+            if listener.zone == "UTC"
+        )

@@ -264,7 +264,7 @@ def test_any_bytes_give_settings_or_mistakes(tmp_path_factory, data):
 
 
 def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path):
-    with pytest.raises(ConfigError, match="gone.yaml:1:1: .*cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"gone.yaml:1:1: .*cannot be read: No such file"):
         yaml.load(tmp_path / "gone.yaml", Top, env={})
     with pytest.raises(ConfigError, match="Is a directory"):
         yaml.load(Path(os.devnull).parent, Top, env={})
