@@ -47,9 +47,9 @@ def body_of(rows: Sequence[Any]) -> bytes:
     return frame(msgspec.msgpack.encode(rows))
 
 
-def frame(data: bytes) -> bytes:
+def frame(data: bytes, *, block_bytes: int = 65_536) -> bytes:
     """One zstd frame that stores `data` as it is, in raw blocks (RFC 8878, section 3.1.1)."""
-    pieces = [data[at : at + 65_536] for at in range(0, len(data), 65_536)] or [b""]
+    pieces = [data[at : at + block_bytes] for at in range(0, len(data), block_bytes)] or [b""]
     blocks = [_block(0, len(piece), piece, last=index == len(pieces) - 1) for index, piece in enumerate(pieces)]
     return frame_header(content=len(data)) + b"".join(blocks)
 
