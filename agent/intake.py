@@ -211,13 +211,15 @@ class Intake:
 
     async def close(self) -> None:
         """Commit everything that was put, marks included, and return when it is durable."""
-        while self._commit is not None:
-            await asyncio.wait([self._commit])
+        await self._committed_all()
         self._start_commit(whole=True)
-        while self._commit is not None:
-            await asyncio.wait([self._commit])
+        await self._committed_all()
         if self._timer is not None:
             self._timer.cancel()
+
+    async def _committed_all(self) -> None:
+        while self._commit is not None:
+            await asyncio.wait([self._commit])
 
 
 class CollectorSink:

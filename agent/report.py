@@ -1,6 +1,7 @@
 """What the agent tells of itself while it runs: losses that never became a row, clock steps, and the loop's lag."""
 
 import asyncio
+import os
 import statistics
 import time
 from collections import deque
@@ -8,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from agent import events
+from agent import VERSION, events
 from agent.intake import Intake
 from collectors.sink import Lane
+from wire.text import rfc3339
 
 DROPS_SECONDS: Final = 60.0
 LAG_SECONDS: Final = 1.0
@@ -69,6 +71,25 @@ def pss_bytes() -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), None)
+
+
+Tell = Callable[[tuple[Any, ...]], None]
+"""Puts one row of the stream `agent`, urgent."""
+
+
+def teller(intake: Intake) -> Tell:
+    """Give the function through which the agent speaks of itself."""
+    sink = intake.sink("agent")
+    return lambda row: sink.put(events.AGENT, [row], lane=Lane.URGENT)
+
+
+def tell_start(tell: Tell, *, unclean_since_ns: int | None) -> None:
+    """Say that the agent has started and, after a kill or a power cut, since when intake is unknown."""
+    tell(events.row("started", text=f"edgepost {VERSION} started", detail={"version": VERSION, "pid": os.getpid()}))
+    if unclean_since_ns is not None:
+        detail = {"first_ns": unclean_since_ns, "last_ns": time.time_ns()}
+        text = f"intake is unknown since {rfc3339(unclean_since_ns)}: the agent was not stopped cleanly"
+        tell(events.row("unclean-stop", severity=events.ERROR, text=text, detail=detail))
 
 
 async def declare_drops(intake: Intake) -> None:

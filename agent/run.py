@@ -7,7 +7,6 @@ was read from a device is on disk before anything is closed.
 import asyncio
 import gc
 import logging
-import os
 import signal
 import sys
 from functools import partial
@@ -19,14 +18,12 @@ from agent.buffer import Buffer, Origin, StateDirFailed, StoreHeld
 from agent.clock import boot_id
 from agent.forward import Forward
 from agent.intake import Intake
-from agent.report import Pulse, declare_drops
+from agent.report import Pulse, declare_drops, tell_start, teller
 from agent.settings import Settings
 from agent.status import Parts, serve_status
 from agent.supervise import Supervisor
 from collectors.registry import COLLECTORS, load
-from collectors.sink import Lane
 from wire.service import notify, set_up_logging
-from wire.text import rfc3339
 
 STOPPED: Final = 0
 BUG: Final = 70
@@ -46,11 +43,11 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
     intake.link = forward
     forward.attach(buffer)
     supervisor = Supervisor()
-    tell = _teller(intake)
+    tell = teller(intake)
     pulse = Pulse(tell)
     parts = Parts(settings, intake=intake, buffer=buffer, forward=forward, supervisor=supervisor, pulse=pulse)
     forward.sender.health = parts.health
-    _tell_start(tell, buffer)
+    tell_start(tell, unclean_since_ns=buffer.unclean_since_ns)
     async with asyncio.TaskGroup() as tasks:
         near = [
             tasks.create_task(supervisor.keep(config.name, partial(_collect, config, intake)), name=config.name)
@@ -89,20 +86,8 @@ async def _until_failed(buffer: Buffer) -> None:
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
-    await asyncio.wait(tasks)
-
-
-def _teller(intake: Intake) -> Any:
-    sink = intake.sink("agent")
-    return lambda row: sink.put(events.AGENT, [row], lane=Lane.URGENT)
-
-
-def _tell_start(tell: Any, buffer: Buffer) -> None:
-    tell(events.row("started", text=f"edgepost {VERSION} started", detail={"version": VERSION, "pid": os.getpid()}))
-    since = buffer.unclean_since_ns
-    if since is not None:
-        row = events.row("unclean-stop", severity=events.ERROR, text=f"intake is unknown since {rfc3339(since)}")
-        tell((*row[:5], {"first_ns": since, "last_ns": row[1]}))
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 async def _main(settings: Settings) -> None:

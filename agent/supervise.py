@@ -36,7 +36,7 @@ class Supervisor:
             try:
                 await start()
                 error = "it ended by itself"
-            except Exception as caught:  # noqa: BLE001 - the one broad except: see the module's docstring
+            except Exception as caught:  # the one broad except: see the module's docstring
                 error = f"{type(caught).__name__}: {caught}"
                 log.exception("collector %s failed, it will be restarted", name)
             failures = 1 if time.monotonic() - started > CALM_SECONDS else failures + 1
@@ -46,4 +46,4 @@ class Supervisor:
 
 def _backoff(failures: int) -> float:
     least, most = BACKOFF_SECONDS
-    return random.uniform(0.5, 1.0) * min(most, least * 2 ** min(failures - 1, 10))  # noqa: S311 - jitter, no secret
+    return random.uniform(0.5, 1.0) * min(most, least * 2.0 ** min(failures - 1, 10))  # noqa: S311 - jitter, no secret

@@ -19,8 +19,8 @@ from center.memory import Declared, Memory
 from center.sinks import Sink, make_sink
 from wire.batch import Batch, Refused, decode_rows
 from wire.names import LANES
-from wire.receive import Outcome
 from wire.receipts import COMMITTED, LATER, REJECTED, REPEAT
+from wire.receive import Outcome
 from wire.state import State, encode_state
 
 REFUSED_BYTES: Final = 256 << 20  # kept in refused/; beyond it the oldest go
@@ -64,8 +64,7 @@ class Commit:
         outcomes: list[Outcome] = []
         new: dict[tuple[str, Any], Batch] = {}
         try:
-            for batch in batches:
-                outcomes.append(self._take(batch, new))
+            outcomes.extend(self._take(batch, new) for batch in batches)
             self._make_durable(list(new.values()))
             self.problem = None
         except (OSError, sqlite3.Error) as error:

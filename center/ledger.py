@@ -102,8 +102,13 @@ def show_ledger(ledger: dict[str, Any]) -> str:
     """The ledger for people, at most 80 columns wide."""
     lines = ["CLOSED: nothing is missing" if ledger["closed"] else "MISSING: rows were lost that nobody declared"]
     lines += ["", f"{'AGENT':<20} {'STATE':<8} {'HEALTH':<9} SITE"]
-    lines += [f"{one['agent']:<20.20} {one['state']:<8} {one['health']:<9.9} {one['site']:.30}" for one in ledger["agents"]]
-    lines += ["", f"{'AGENT':<20} {'EPOCH':<9} {'LANE':<7} {'ARRIVED':>9} {'WAITING':>8} {'DECLARED':>8} {'MISSING':>8}"]
+    lines += [
+        f"{one['agent']:<20.20} {one['state']:<8} {one['health']:<9.9} {one['site']:.30}" for one in ledger["agents"]
+    ]
+    lines += [
+        "",
+        f"{'AGENT':<20} {'EPOCH':<9} {'LANE':<7} {'ARRIVED':>9} {'WAITING':>8} {'DECLARED':>8} {'MISSING':>8}",
+    ]
     for one in ledger["spans"]:
         missing = _count([tuple(hole) for hole in one["missing"]])
         numbers = f"{one['arrived']:>9} {one['waiting']:>8} {one['declared']:>8} {missing:>8}"

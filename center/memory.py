@@ -18,7 +18,13 @@ from wire.names import BatchName
 
 FORMAT: Final = 1
 DIGEST_DAYS: Final = 7
-_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "locking_mode=EXCLUSIVE", "trusted_schema=OFF", "mmap_size=0")
+_PRAGMAS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "locking_mode=EXCLUSIVE",
+    "trusted_schema=OFF",
+    "mmap_size=0",
+)
 _SCHEMA: Final = """
 CREATE TABLE range(agent TEXT, epoch BLOB, lane INTEGER, first INTEGER, last INTEGER NOT NULL,
                    PRIMARY KEY(agent, epoch, lane, first)) WITHOUT ROWID;
@@ -83,7 +89,9 @@ class Memory:
         if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
             self._db.executescript(f"BEGIN EXCLUSIVE;{_SCHEMA}PRAGMA user_version={FORMAT};COMMIT")
         self.ranges: dict[Span, Ranges] = {}
-        for agent, epoch, lane, first, last in self._db.execute("SELECT * FROM range ORDER BY agent, epoch, lane, first"):
+        for agent, epoch, lane, first, last in self._db.execute(
+            "SELECT * FROM range ORDER BY agent, epoch, lane, first"
+        ):
             self.ranges.setdefault((agent, epoch, lane), Ranges()).add(first, last)
         self.rows: Counter[tuple[str, str]] = Counter()
         for agent, stream, rows in self._db.execute("SELECT * FROM rows"):

@@ -54,7 +54,7 @@ class Stream:
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:
         """Name and wire type of each column, in order (`docs/wire-format.md`, section "Head")."""
-        return columns_of(self.row)
+        return columns_of(self.row)  # type: ignore[arg-type]  # a class is hashable, whatever its metaclass says
 
 
 @cache

@@ -112,7 +112,7 @@ class _NamedContext(ssl.SSLContext):
 
     verified_name = ""
 
-    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:  # type: ignore[override]
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
         kwargs["server_hostname"] = self.verified_name
         return super().wrap_socket(*args, **kwargs)
 
@@ -212,7 +212,7 @@ class Client(aiomqtt.Client):
                 future.set_exception(NotDelivered("the connection was lost before the PUBACK"))
                 future.exception()
 
-    def _on_connect(
+    def _on_connect(  # noqa: PLR0917 - paho calls it so
         self,
         client: paho.Client,
         userdata: Any,
@@ -225,7 +225,7 @@ class Client(aiomqtt.Client):
             self.maximum_packet_bytes = getattr(properties, "MaximumPacketSize", None)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
-    def _on_publish(
+    def _on_publish(  # noqa: PLR0917 - paho calls it so
         self, client: paho.Client, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
     ) -> None:
         super()._on_publish(client, userdata, mid, reason_code, properties)
@@ -236,7 +236,7 @@ class Client(aiomqtt.Client):
         future = self._pubacks.pop(mid, None)
         if future is None or future.done():
             return
-        code = 0 if reason_code is None else reason_code.value
+        code = reason_code.value
         if code >= 0x80:
             future.set_exception(NotDelivered(f"refused by the broker: {reason_code}", code))
             future.exception()

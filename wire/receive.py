@@ -79,7 +79,7 @@ async def receive(client: Client, receiver: Receiver, *, ready: Callable[[], Non
         batches: list[tuple[topics.Up, Batch]] = []
         receipts: dict[tuple[str, str], list[Receipt]] = {}
         for message in messages:
-            await _sort(client, receiver, message, batches, receipts)
+            await _sort(client, receiver, message, batches=batches, receipts=receipts)
         if batches:
             outcomes = await receiver.commit([batch for _, batch in batches])
             for (up, batch), outcome in zip(batches, outcomes, strict=True):
@@ -135,19 +135,20 @@ async def _next_group(client: Client) -> list[Message]:
 
 
 def _size(message: Message) -> int:
-    return len(message.payload) if isinstance(message.payload, bytes) else 0
+    return len(message.payload)
 
 
 async def _sort(
     client: Client,
     receiver: Receiver,
     message: Message,
+    *,
     batches: list[tuple[topics.Up, Batch]],
     receipts: dict[tuple[str, str], list[Receipt]],
 ) -> None:
     """Put one message where it belongs: state, a batch to commit, or refused with its reason."""
     topic = str(message.topic)
-    payload = message.payload if isinstance(message.payload, bytes) else b""
+    payload = message.payload
     up = topics.read_up(receiver.root, topic)
     if up is None:
         return  # our own probe, or a topic that holds no name

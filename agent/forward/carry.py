@@ -1,7 +1,7 @@
 """One connection's life: birth, what was in flight, then new batches; receipts, and the state each minute.
 
-    buffer ──read──► lanes ──► window ──publish──► broker
-    discard, park ◄── verdict ◄── receipts ◄──────────┘
+buffer ──read──► lanes ──► window ──publish──► broker
+▲ discard, park ◄── verdict ◄── receipts ◄────┘
 """
 
 import asyncio
@@ -140,7 +140,9 @@ class Carry:
         window = self._sender.window
         while time.monotonic() >= self._slow_until:
             await self._fill()
-            heads = [queue[0] if queue and window.has_room(lane) else None for lane, queue in enumerate(self._sender.queues)]
+            heads = [
+                queue[0] if queue and window.has_room(lane) else None for lane, queue in enumerate(self._sender.queues)
+            ]
             lane = self._lanes.pick([None if held is None else held.size for held in heads])
             if lane is None:
                 return
@@ -226,7 +228,7 @@ class Carry:
         own_state = topics.state(sender.settings.root, sender.site, sender=sender.agent)
         while True:
             message = await next_message(self._client)
-            payload = message.payload if isinstance(message.payload, bytes) else b""
+            payload = message.payload
             try:
                 if str(message.topic) == own_state:
                     self._hear_own_state(decode_state(payload))

@@ -208,4 +208,4 @@ class Forward:
 def _backoff(failures: int) -> float:
     """Doubling, jittered by half, so that a thousand agents do not come back together."""
     least, most = BACKOFF_SECONDS
-    return random.uniform(0.5, 1.0) * min(most, least * 2 ** min(failures, 10))  # noqa: S311 - jitter, no secret
+    return random.uniform(0.5, 1.0) * min(most, least * 2.0 ** min(failures, 10))  # noqa: S311 - jitter, no secret

@@ -1,6 +1,6 @@
 """Batches as they came: head and body, length-prefixed, in `<dir>/<stream>/<UTC>-<n>.batches`. The cheapest sink.
 
-    4 bytes length of head, 4 bytes length of body (both big-endian), 16 bytes digest, head, body; then the next
+4 bytes length of head, 4 bytes length of body (both big-endian), 16 bytes digest, head, body; then the next
 """
 
 import struct
