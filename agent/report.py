@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent import VERSION, events
+from agent.health import HARMLESS
 from agent.intake import Intake
 from collectors.sink import Lane
 from wire.text import rfc3339
@@ -93,7 +94,7 @@ def tell_start(tell: Tell, *, unclean_since_ns: int | None) -> None:
 
 
 async def declare_drops(intake: Intake) -> None:
-    """Each minute, put one `dropped` row for every counter of losses that has grown."""
+    """Each minute, put one row for every counter of losses that has grown."""
     sink = intake.sink("agent")
     told: dict[tuple[str, str], int] = {}
     while True:
@@ -108,5 +109,8 @@ async def declare_drops(intake: Intake) -> None:
 
 
 def _dropped(name: str, reason: str, *, rows: int, since_ns: int) -> tuple[Any, ...]:
+    """`dropped` for what is lost; `counted` for what is worth knowing and cost no row, such as a long line cut."""
     detail = {"collector": name, "reason": reason, "rows": rows, "first_ns": since_ns, "last_ns": time.time_ns()}
+    if reason in HARMLESS:
+        return events.row("counted", text=f"{name}, {rows} times: {reason}", detail=detail)
     return events.row("dropped", severity=events.ERROR, text=f"{name} lost {rows}: {reason}", detail=detail)
