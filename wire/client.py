@@ -58,13 +58,17 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     key_file: str | None = None
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise ValueError("url is mqtt://HOST:PORT or mqtts://HOST:PORT")
+        try:
+            parts = urlsplit(self.url)
+            is_whole = parts.scheme in _PORTS and parts.hostname and parts.port != 0 and not parts.path.strip("/")
+        except ValueError:  # a port that is no port, a bracket that is not closed
+            raise ValueError("url cannot be taken apart; write mqtts://HOST:PORT, with a port up to 65535") from None
         if parts.username or parts.password:
-            raise ValueError("no user or password in a url: use `user` and `password_file`")
+            raise ValueError("url holds a user or a password; write them as `user` and `password_file`")
+        if not is_whole:
+            raise ValueError("url names no MQTT broker; write mqtts://HOST:PORT, or mqtt://HOST:PORT without TLS")
         if bool(self.cert_file) != bool(self.key_file):
-            raise ValueError("cert_file and key_file go together")
+            raise ValueError("cert_file and key_file go together; add the other one")
 
     @property
     def host(self) -> str:

@@ -45,7 +45,14 @@ class Map:
     items: dict[str, tuple[Mark, "Node"]] = field(default_factory=dict)
 
 
-Node = Scalar | Seq | Map
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What stood here was refused already, so nothing more is said about it."""
+
+    mark: Mark
+
+
+Node = Scalar | Seq | Map | Refused
 
 
 def decode(data: bytes, source: Source) -> str:
@@ -127,12 +134,15 @@ class _Composer:
         mark = self._mark(event)
         if depth > MAX_DEPTH:
             raise Unreadable(mark, f"nested deeper than {MAX_DEPTH} levels", remedy="no setting is that deep")
-        self._refuse(event)
+        is_refused = self._refuse(event)
+        node: Node = Refused(mark)
         if isinstance(event, yaml.SequenceStartEvent):
-            return self._list(Seq(mark), depth=depth)
-        if isinstance(event, yaml.MappingStartEvent):
-            return self._map(Map(mark), depth=depth)
-        return Scalar(mark, getattr(event, "value", ""), plain=getattr(event, "style", None) in {None, ""})
+            node = self._list(Seq(mark), depth=depth)
+        elif isinstance(event, yaml.MappingStartEvent):
+            node = self._map(Map(mark), depth=depth)
+        elif isinstance(event, yaml.ScalarEvent):
+            node = Scalar(mark, event.value, plain=event.style in {None, ""})
+        return Refused(mark) if is_refused else node
 
     def _list(self, node: Seq, *, depth: int) -> Seq:
         for event in self._events:
@@ -156,7 +166,8 @@ class _Composer:
                 node.items[key.text] = (key.mark, value)
         return node
 
-    def _refuse(self, event: Any) -> None:
+    def _refuse(self, event: Any) -> bool:
+        """Note what settings may not use; tell whether the node is lost by it."""
         if isinstance(event, yaml.AliasEvent):
             self._say(
                 event, f"*{event.anchor} is an alias", "write the value out; a text that begins with * needs quotes"
@@ -167,6 +178,8 @@ class _Composer:
             )
         elif event.tag is not None:
             self._say(event, "a tag is not used in settings", "remove it; a text that begins with ! needs quotes")
+            return True
+        return isinstance(event, yaml.AliasEvent)
 
     def _say(self, event: Any, text: str, remedy: str) -> None:
         self._mistakes.append(Mistake.at(self._mark(event), text, remedy=remedy))

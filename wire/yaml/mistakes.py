@@ -19,6 +19,14 @@ _SECRET: Final = re.compile(
 )
 
 
+_LOGIN: Final = re.compile(r"(://[^\s/@:]*:)[^\s/@]*@")
+
+
+def hide_secrets(line: str) -> str:
+    """Put `***` where a line of settings holds a secret, or a login in a URL."""
+    return _SECRET.sub(r"\1***", _LOGIN.sub(r"\1***@", line))
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A file that was read: the path as it was given, its lines, and its place in the order of files."""
@@ -58,7 +66,7 @@ class Mistake:
     def at(cls, mark: Mark, text: str, *, remedy: str) -> "Mistake":
         """Make a mistake at a mark."""
         source, line = mark.source, mark.line
-        shown = _SECRET.sub(r"\1***", source.lines[line]) if line < len(source.lines) else ""
+        shown = hide_secrets(source.lines[line]) if line < len(source.lines) else ""
         return cls(str(source.path), line + 1, mark.column + 1, text, remedy, shown, source.order)
 
     def __str__(self) -> str:

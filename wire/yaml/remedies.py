@@ -82,13 +82,16 @@ def _keys(kind: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
             yield from _keys(inner, path)
 
 
-def mend_number(key: str, text: str) -> str:
+def mend_number(key: str, text: str, *, was_plain: bool) -> str:
     """Say how to write a number that came as text: `limit_bytes: 2GiB` is 2147483648."""
     unit = key.rpartition("_")[2]
     amount = _AMOUNT.fullmatch(text.strip())
     factor = _UNITS.get(unit, {}).get(amount[2].lower()) if amount else None
     if amount and factor:
-        return f"write {float(amount[1]) * factor:.10g}: the unit stands in the key"
+        value = float(amount[1]) * factor
+        return f"write {int(value) if value.is_integer() else value}: the unit stands in the key"
+    if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):
+        return f"write {text}, without quotes" if not was_plain else "write a whole number"
     return "write digits, without quotes and without a unit"
 
 

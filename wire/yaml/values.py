@@ -14,7 +14,7 @@ from msgspec import inspect
 
 from wire.names import NAME
 from wire.secret import Secret
-from wire.yaml.compose import Map, Node, Scalar, Seq
+from wire.yaml.compose import Map, Node, Refused, Scalar, Seq
 from wire.yaml.mistakes import Mark, Mistake
 from wire.yaml.remedies import mend_number, mend_word
 from wire.yaml.scalars import fill, is_null, resolve
@@ -114,7 +114,10 @@ def _read_word(text: str, kind: inspect.LiteralType, wrong: _Wrong) -> Any:
 def _read_number(value: Any, kind: inspect.IntType | inspect.FloatType, wrong: _Wrong) -> Any:
     is_int = isinstance(kind, inspect.IntType)
     if isinstance(value, bool) or not isinstance(value, int if is_int else (int, float)):
-        return wrong("is a whole number" if is_int else "is a number", mend_number(wrong.key, wrong.node.text))
+        return wrong(
+            "is a whole number" if is_int else "is a number",
+            mend_number(wrong.key, wrong.node.text, was_plain=wrong.node.plain),
+        )
     if abs(value) >= _INT64 or not math.isfinite(value):
         return wrong.cannot_be("no setting is that large")
     limit = _broken_limit(value, kind)
@@ -183,10 +186,19 @@ def example(kind: inspect.Type) -> str:
     return "[...]" if isinstance(kind, _LISTS) else "..."
 
 
+def mend_missing(key: str, kind: inspect.Type) -> str:
+    """Say how to add a key that is missing."""
+    if isinstance(bare(kind), inspect.StructType):
+        return f"add `{key}:` and below it, indented, `{example(kind)}`"
+    return f"add `{key}: {example(kind)}`"
+
+
 def plain_value(node: Node, *, text_of: Callable[[Scalar], str]) -> Any:
     """Give a node as plain Python values, for settings whose form is free."""
     if isinstance(node, Seq):
         return [plain_value(item, text_of=text_of) for item in node.items]
+    if isinstance(node, Refused):
+        return None
     if isinstance(node, Map):
         return {key: plain_value(item, text_of=text_of) for key, (_, item) in node.items.items()}
     return resolve(text_of(node)) if node.plain else text_of(node)

@@ -15,9 +15,9 @@ from msgspec import inspect
 
 from wire.names import is_name
 from wire.secret import Secret
-from wire.yaml.compose import Map, Node, Scalar, Seq
+from wire.yaml.compose import Map, Node, Refused, Scalar, Seq
 from wire.yaml.mistakes import Mistake
-from wire.yaml.remedies import mend_key, mend_word, quoted
+from wire.yaml.remedies import mend_key, mend_word, nearest, quoted
 from wire.yaml.scalars import is_null, resolve
 from wire.yaml.values import (
     FILE,
@@ -26,6 +26,7 @@ from wire.yaml.values import (
     Notes,
     bare,
     example,
+    mend_missing,
     plain_value,
     read_scalar,
     read_secret_file,
@@ -57,6 +58,8 @@ class Walk:
         """Read a node as a type; `key` is the name it goes by in sentences."""
         remedy = (kind.extra or {}).get("remedy") if isinstance(kind, inspect.Metadata) else None
         kind = bare(kind)
+        if isinstance(node, Refused):
+            return WRONG
         if isinstance(kind, inspect.UnionType):
             return self._union(node, kind, key=key)
         if isinstance(kind, inspect.StructType):
@@ -101,9 +104,12 @@ class Walk:
         before = len(self._notes.mistakes)
         given = self._fields(node, kind)
         missing = [field for field in kind.fields if field.required and field.encode_name not in given]
+        known = [field.encode_name for field in kind.fields]
+        meant = {nearest(key, known) for key in node.items if key not in known}
         for field in missing:
-            said = f'"{field.encode_name}" is missing' + (f" in {key}" if key else "")
-            self._say(node.mark, said, f"add `{field.encode_name}: {example(field.type)}`")
+            if field.encode_name not in meant:  # else it is said where it is misspelt
+                said = f'"{field.encode_name}" is missing' + (f" in {key}" if key else "")
+                self._say(node.mark, said, mend_missing(field.encode_name, field.type))
         if missing or any(value is WRONG for value in given.values()):
             return WRONG
         made = self._make(node, kind, given)
