@@ -9,6 +9,7 @@
 | body     | `body.py`     | rows, compressed once; bombs end here                                 |
 | decode   | `decode.py`   | one error, MessagePack under limits, values checked one by one        |
 | receipts | `receipts.py` | the next hop's word, batch by batch                                   |
+| declared | `declared.py` | losses an agent has declared, for the receiver's ledger               |
 | state    | `state.py`    | birth, will and the retained state of a sender                        |
 | client   | `client.py`   | one MQTT connection: reason codes are errors, acknowledgements ours   |
 | receive  | `receive.py`  | the receiving loop: group, commit, acknowledge, receipt               |

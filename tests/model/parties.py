@@ -31,6 +31,7 @@ from wire.batch import (
     encode_head,
     encode_payload,
 )
+from wire.declared import AGENT_STREAM, read_declared
 from wire.names import LANES, BatchName
 from wire.receipts import COMMITTED, LATER, REFUSED, REJECTED, REPEAT, Receipt, encode_receipts
 from wire.state import Span, State
@@ -308,9 +309,10 @@ class Center:
         self._read_declarations(batch)
 
     def _read_declarations(self, batch: Batch) -> None:
-        if batch.head.stream == AGENT.name:
-            for event in decode_rows(batch):
-                self.disk.declared.update(declared_names(event[-1]))
+        if batch.head.stream == AGENT_STREAM:
+            for lost in read_declared(batch.head.columns, decode_rows(batch)):
+                seqs = range(lost.first_seq, lost.last_seq + 1)
+                self.disk.declared.update(BatchName(lost.epoch, lost.lane, seq) for seq in seqs)
 
     def hear(self, epoch: bytes, lane: int, last: int, *, is_batch: bool = False) -> None:
         """Remember the greatest seq that was ever told for an epoch and lane: a restored agent tells less."""
@@ -381,8 +383,3 @@ def _declaration(run: list[Held]) -> tuple[Any, ...]:
         "reason": "buffer-full",
     }
     return row("evicted", text="evicted", detail=detail)
-
-
-def declared_names(detail: dict[str, Any]) -> Iterator[BatchName]:
-    for seq in range(detail["first_seq"], detail["last_seq"] + 1):
-        yield BatchName(detail["epoch"], LANES.index(detail["lane"]), seq)
