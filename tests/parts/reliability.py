@@ -1,4 +1,4 @@
-"""The table of faults: each test of survival puts one row, by hand into nothing.
+"""The table of faults: each test of survival puts one row, and prints it.
 
 With EDGEPOST_RELIABILITY=FILE the row is put into that file: into the table between the two marks of
 `docs/reliability.md` if they are there, else into a file of its own. A row replaces the one of the same fault.
@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-_HEAD = (
-    "| fault | faults | sent | delivered | twice | lost unread | agent: received = confirmed + held + dropped | "
-    "center: committed | ledger |",
-    "|---|---:|---:|---:|---:|---:|---|---:|---|",
+_COLUMNS = (
+    "fault",
+    "faults",
+    "sent",
+    "delivered",
+    "twice",
+    "lost unread",
+    "agent: received = confirmed + held + dropped",
+    "center: committed",
+    "ledger",
 )
+_HEAD = (f"| {' | '.join(_COLUMNS)} |", "|---|---:|---:|---:|---:|---:|---|---:|---|")
 
 
 @dataclass(frozen=True)
