@@ -27,7 +27,7 @@ from collectors.syslog.times import Times
 
 READ_BYTES: Final = 65_536
 BUDGET_BYTES: Final = 16 << 20
-_NAP_BELOW_BYTES: Final = 16_384  # a smaller chunk says that the sender is slower than we are
+_NAP_BELOW_BYTES: Final = 16_384  # less than that in a nap: the sender is slower than we are
 _ACCEPTS: Final = 64  # at once, then the others have their turn
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ACCEPT_AGAIN_SECONDS: Final = 1.0
@@ -61,6 +61,7 @@ class TcpConnection:
         self._service = service
         self._framer = Framer(service.listener.max_message_bytes, service.sink.count)
         self._order = new_order()
+        self._gathered = 0  # bytes read since the last small chunk
 
     def fileno(self) -> int:
         """The socket's file descriptor."""
@@ -84,7 +85,15 @@ class TcpConnection:
         self._service.budget.set(self, self._framer.held_bytes)
         if self._sock.fileno() < 0:  # it was this one that held most
             return After.CLOSED
-        return After.NAP if len(data) < _NAP_BELOW_BYTES else After.MORE
+        return self._after(len(data))
+
+    def _after(self, size: int) -> After:
+        """Nap only when all since the last nap was little: a fast sender stopped by its window must not wait for us."""
+        self._gathered += size
+        if size >= _NAP_BELOW_BYTES:
+            return After.MORE
+        gathered, self._gathered = self._gathered, 0
+        return After.NAP if gathered < _NAP_BELOW_BYTES else After.MORE
 
     def end(self, reason: str | None) -> None:
         """Close from our side, counted; the beginning of a message that is held becomes a row, flagged `cut`."""
