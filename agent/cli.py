@@ -18,7 +18,7 @@ STOPPED_READER: Final = 141  # 128 + SIGPIPE, as a shell shows a program whose r
 _PING_SECONDS: Final = 30.0
 
 Act = Callable[[argparse.Namespace], int]
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no public name for it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

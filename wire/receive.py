@@ -154,7 +154,7 @@ async def _sort(
         return  # our own probe, or a topic that holds no name
     try:
         if up.stream == topics.STATE:
-            await _hear_state(client, receiver, up, payload)
+            await _hear_state(client, receiver, up, payload=payload)
             return
         batch = decode_payload(payload)
         _check_sender(up, batch, receiver)
@@ -183,7 +183,7 @@ def _check_sender(up: topics.Up, batch: Batch, receiver: Receiver) -> None:
     raise refused
 
 
-async def _hear_state(client: Client, receiver: Receiver, up: topics.Up, payload: bytes) -> None:
+async def _hear_state(client: Client, receiver: Receiver, up: topics.Up, *, payload: bytes) -> None:
     if not payload:
         return  # a retained state that somebody has cleared
     state = decode_state(payload)

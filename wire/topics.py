@@ -23,14 +23,14 @@ class Up(NamedTuple):
     stream: str
 
 
-def up(root: str, site: str, sender: str, stream: str) -> str:
+def up(root: str, site: str, *, sender: str, stream: str) -> str:
     """Topic of a sender's batches of one stream."""
     return f"{root}/v1/up/{site}/{sender}/{stream}"
 
 
 def state(root: str, site: str, sender: str) -> str:
     """Topic of a sender's retained state, its birth and its will."""
-    return up(root, site, sender, STATE)
+    return up(root, site, sender=sender, stream=STATE)
 
 
 def down(root: str, site: str, sender: str) -> str:
