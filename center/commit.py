@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from center.memory import Declared, Memory
 from center.sinks import Sink, make_sink
 from wire.batch import Batch, Refused, decode_rows
-from wire.names import LANES
+from wire.declared import read_declared
 from wire.receipts import COMMITTED, LATER, REJECTED, REPEAT
 from wire.receive import Outcome
 from wire.state import State, encode_state
@@ -140,7 +140,8 @@ class Commit:
         def hear() -> None:
             try:
                 if self._memory is not None:
-                    self._memory.hear(site, sender, encode_state(state))
+                    spans = [(span.epoch, span.lane, span.last) for span in state.spans]
+                    self._memory.hear(site, sender, encode_state(state), spans=spans)
             except sqlite3.Error as error:
                 self._fail(error)
 
@@ -171,21 +172,9 @@ class Commit:
 
 
 def _declared(batch: Batch) -> list[Declared]:
-    """The losses that a batch of the stream `agent` declares (`docs/wire-format.md`, "The stream agent")."""
-    at = [name for name, _ in batch.head.columns].index("detail")
-    found = []
-    for row in decode_rows(batch):
-        match row[at]:
-            case {
-                "epoch": bytes(epoch),
-                "lane": str(lane),
-                "first_seq": int(first),
-                "last_seq": int(last),
-                "rows": int(rows),
-                "reason": str(reason),
-            } if lane in LANES:
-                found.append(Declared(batch.head.agent, epoch, LANES.index(lane), first, last, rows, reason))
-    return found
+    """The losses that a batch of the stream `agent` declares."""
+    losses = read_declared(batch.head.columns, decode_rows(batch))
+    return [Declared(batch.head.agent, *loss) for loss in losses]
 
 
 def _bound(folder: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from center.memory import Memory, Ranges
 from wire.batch import Refused
-from wire.names import LANES
-from wire.state import State, decode_state
+from wire.names import LANES, MAX_SEQ
+from wire.state import Span, State, decode_state
 
 
 def make_ledger(memory: Memory) -> dict[str, Any]:
@@ -42,27 +42,25 @@ def make_ledger(memory: Memory) -> dict[str, Any]:
 
 
 def _spans(memory: Memory, states: dict[str, State]) -> list[dict[str, Any]]:
-    told = {(agent, span.epoch, span.lane): span for agent, state in states.items() for span in state.spans}
-    declared: dict[tuple[str, bytes, int], list[tuple[int, int, str]]] = {}
+    held = {(agent, span.epoch, span.lane): span for agent, state in states.items() for span in state.spans}
+    told = memory.told()
+    declared: dict[tuple[str, bytes, int], list[tuple[int, int]]] = {}
     for loss in memory.declared():
-        declared.setdefault((loss.agent, loss.epoch, loss.lane), []).append((loss.first, loss.last, loss.reason))
+        declared.setdefault((loss.agent, loss.epoch, loss.lane), []).append((loss.first, loss.last))
     found = []
     for key in sorted({*memory.ranges, *told, *declared}):
         ranges = memory.ranges.get(key, Ranges())
-        arrived_last = ranges.lasts[-1] if ranges.lasts else 0
-        span = told.get(key)
-        last = max(arrived_last, span.last if span is not None else 0)
-        first_held = span.first_held if span is not None else last + 1
+        last = max(ranges.lasts[-1] if ranges.lasts else 0, told.get(key, 0))
         holes = _holes(ranges, last)
-        waiting = _cut(holes, first_held, last)
-        lost = [part for first, end, _ in declared.get(key, []) for part in _cut(holes, first, end)]
-        missing = _without(_cut(holes, 1, first_held - 1), [(first, end) for first, end, _ in declared.get(key, [])])
+        waiting = _waiting(holes, held.get(key), is_current=key[0] in states and states[key[0]].epoch == key[1])
+        lost = [part for first, end in declared.get(key, []) for part in _cut(holes, first, end)]
+        missing = _without(_without(holes, waiting), declared.get(key, []))
         found.append(
             {
                 "agent": key[0],
                 "epoch": key[1].hex(),
                 "lane": LANES[key[2]],
-                "arrived": sum(ends - starts + 1 for starts, ends in zip(ranges.firsts, ranges.lasts, strict=True)),
+                "arrived": _count(list(zip(ranges.firsts, ranges.lasts, strict=True))),
                 "waiting": _count(waiting),
                 "declared": _count(lost),
                 "missing": [list(hole) for hole in missing],
@@ -70,6 +68,14 @@ def _spans(memory: Memory, states: dict[str, State]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _waiting(holes: list[tuple[int, int]], held: Span | None, *, is_current: bool) -> list[tuple[int, int]]:
+    """The holes that the agent holds; in its current epoch also those above what its last state knew of."""
+    if held is None:
+        return list(holes) if is_current else []
+    waiting = _cut(holes, held.first_held, held.last)
+    return waiting + (_cut(holes, held.last + 1, MAX_SEQ) if is_current else [])
 
 
 def _holes(ranges: Ranges, last: int) -> list[tuple[int, int]]:
@@ -90,7 +96,7 @@ def _cut(holes: list[tuple[int, int]], first: int, last: int) -> list[tuple[int,
 
 def _without(holes: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
     for first, last in others:
-        holes = [*_cut(holes, 1, first - 1), *_cut(holes, last + 1, 1 << 62)]
+        holes = [*_cut(holes, 1, first - 1), *_cut(holes, last + 1, MAX_SEQ)]
     return holes
 
 

@@ -32,6 +32,8 @@ CREATE TABLE digest(epoch BLOB, lane INTEGER, seq INTEGER, digest BLOB NOT NULL,
                     PRIMARY KEY(epoch, lane, seq)) WITHOUT ROWID;
 CREATE TABLE rows(agent TEXT, stream TEXT, rows INTEGER NOT NULL, PRIMARY KEY(agent, stream)) WITHOUT ROWID;
 CREATE TABLE state(agent TEXT PRIMARY KEY, site TEXT, at INTEGER, payload BLOB) WITHOUT ROWID;
+CREATE TABLE told(agent TEXT, epoch BLOB, lane INTEGER, last INTEGER NOT NULL,
+                  PRIMARY KEY(agent, epoch, lane)) WITHOUT ROWID;
 CREATE TABLE declared(agent TEXT, epoch BLOB, lane INTEGER, first INTEGER, last INTEGER, rows INTEGER, reason TEXT,
                       PRIMARY KEY(agent, epoch, lane, first)) WITHOUT ROWID;
 CREATE TABLE position(file TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
@@ -162,9 +164,22 @@ class Memory:
         """Forget digests older than `DIGEST_DAYS`; the names stay."""
         self._db.execute("DELETE FROM digest WHERE at < ?", (time.time_ns() - DIGEST_DAYS * 86_400 * 10**9,))
 
-    def hear(self, site: str, agent: str, payload: bytes) -> None:
-        """Keep an agent's last state."""
+    def hear(self, site: str, agent: str, payload: bytes, *, spans: Sequence[tuple[bytes, int, int]]) -> None:
+        """Keep an agent's last state, and the greatest seq it ever told of in each (epoch, lane).
+
+        A store that was put back from a copy tells less than before; what it no longer knows of must not be forgotten.
+        """
+        self._db.execute("BEGIN IMMEDIATE")
         self._db.execute("INSERT OR REPLACE INTO state VALUES (?,?,?,?)", (agent, site, time.time_ns(), payload))
+        self._db.executemany(
+            "INSERT INTO told VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET last = max(last, excluded.last)",
+            [(agent, *span) for span in spans],
+        )
+        self._db.execute("COMMIT")
+
+    def told(self) -> dict[Span, int]:
+        """The greatest seq that each agent ever told of, by (agent, epoch, lane)."""
+        return {(agent, epoch, lane): last for agent, epoch, lane, last in self._db.execute("SELECT * FROM told")}
 
     def states(self) -> list[tuple[str, str, int, bytes]]:
         """Agent, site, when it was heard, and its last state as bytes."""

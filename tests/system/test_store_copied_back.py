@@ -71,7 +71,6 @@ async def test_what_was_confirmed_after_the_copy_is_neither_lost_nor_sent_twice(
         assert ledger["closed"], ledger
 
 
-@pytest.mark.xfail(strict=True, reason="center/memory keeps the last state alone, which no longer names the lost epoch")
 async def test_what_only_the_lost_store_held_stands_in_the_ledger_as_missing(tmp_path):
     """Rows are committed and told of, but never delivered; then the store is an older one, and they are gone."""
     folder = tmp_path / "broker"
