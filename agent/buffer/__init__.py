@@ -15,14 +15,21 @@ received = confirmed + held + dropped.
 When the disk fails, that is a state and not an end: batches are named under an epoch of their own, held in bounded
 memory, forwarded under the same custody, and written once the store opens again.
 
-| layer  | file        | responsibility                                                        |
-|--------|-------------|-----------------------------------------------------------------------|
-| loop   | `buffer.py` | the facade: futures, the newest batches in memory, marks, facts       |
-| thread | `writer.py` | one request after the other: compress, group, fail over to memory     |
-| thread | `memory.py` | batches while there is no disk, bounded in bytes                      |
-| disk   | `store.py`  | the file: schema, transactions, eviction                              |
-| disk   | `faults.py` | which errors of the disk are states, and what mends each              |
-| data   | `rows.py`   | what passes between them                                              |
+| layer  | file          | responsibility                                                          |
+|--------|---------------|-------------------------------------------------------------------------|
+| loop   | `buffer.py`   | the facade: futures, discards gathered for the next commit, facts       |
+| loop   | `newest.py`   | the newest 4 MiB in memory; `rates.py`: bytes per second of each lane    |
+| thread | `writer.py`   | the queue of requests, and how an error that is no state ends the process |
+| thread | `keeper.py`   | opening, commits, fail-over to memory and back, eviction                |
+| thread | `read.py`     | reads, digests verified                                                 |
+| thread | `pack.py`     | compress, halve by rows; `naming.py`: epoch, seq, key, head, digest      |
+| thread | `waiting.py`  | what waits for a transaction that holds; `memory.py`: batches without a disk |
+| thread | `room.py`     | limits, shares, who is evicted; `reserve.py`: room of our own            |
+| thread | `losses.py`   | evictions and losses, declared as rows of the stream `agent`            |
+| disk   | `store.py`    | the file: transactions and reads; `schema.py`: its format; `tables.py`: its small tables |
+| disk   | `faults.py`   | which errors of the disk are states, and what mends each                |
+| disk   | `damage.py`   | damaged files, set aside; `salvage.py`: batches out of them; `lock.py`: one agent a store |
+| data   | `rows.py`     | what passes between them; `view.py`: the picture that the loop looks at  |
 
 The file is specified in `docs/buffer-format.md`.
 """

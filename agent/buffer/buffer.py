@@ -1,7 +1,6 @@
-"""The buffer's facade on the loop: futures for commits, the newest batches in memory, and what status shows."""
+"""The buffer's facade on the loop: futures for commits, the newest batches in memory, marks, and what status shows."""
 
 import asyncio
-import fcntl
 import os
 import statistics
 import time
@@ -10,185 +9,164 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from agent.buffer.faults import StateDirFailed, StoreHeld
-from agent.buffer.rows import KEY_BITS, BufferSettings, Changes, Done, Held, Origin, Sealed
+from agent.buffer import lock, read
+from agent.buffer.keeper import Keeper
+from agent.buffer.newest import Newest
+from agent.buffer.rates import Rates
+from agent.buffer.rows import BufferSettings, Changes, Done, Held, Origin, Sealed
+from agent.buffer.salvage import Salvage
+from agent.buffer.store import Step, no_step
+from agent.buffer.view import View, lane_facts, look, marks_of, problem_of, spans_of
 from agent.buffer.writer import Writer
-from wire.names import LANES
 from wire.state import Span
 
-TAIL_BYTES: Final = 4 << 20
 DISCARD_SECONDS: Final = 1.0
-RATE_SECONDS: Final = 60.0
-_CLEAN: Final = ("buffer", "clean")
 _T = TypeVar("_T")
 
 
-class _Tail:
-    """The newest batches of one lane: every held batch from `since` on is here."""
-
-    def __init__(self, since: int) -> None:
-        self.since = since
-        self.held: dict[int, Held] = {}
-
-    def shorten(self) -> int:
-        """Give the oldest one up; return its bytes."""
-        key = next(iter(self.held))
-        self.since = key + 1
-        return self.held.pop(key).size
-
-
 class Buffer:
-    """One per agent. Every method belongs to the loop; the disk belongs to the writer's thread."""
+    """One per agent. Every method belongs to the loop; the disk belongs to the writer's thread.
 
-    def __init__(self, folder: Path, *, origin: Origin, settings: BufferSettings, in_flight: Container[int]) -> None:
+    Attributes:
+        failed: ends with an exception when the thread met a bug; the process cannot go on then.
+        on_committed: new batches can be read.
+        on_evicted: batches with these keys are gone.
+        on_rewound: batches came back behind what was read already (salvaged, or under new keys): read from 0 again.
+        unclean_since_ns: after an unclean stop, the time of the last commit before it; else None.
+    """
+
+    def __init__(self, keeper: Keeper, *, origin: Origin) -> None:
         self._loop = asyncio.get_running_loop()
-        self._folder = folder
-        self._settings = settings
         self._origin = origin
-        self._writer = Writer(folder, origin=origin, settings=settings, in_flight=in_flight)
-        self._writer.on_failed = lambda bug: self._call_soon(self._fail, bug)
-        self._writer.on_evicted = lambda keys: self._call_soon(self._forget, keys)
-        self._tails = [_Tail(0), _Tail(0), _Tail(0)]
-        self._tail_bytes = 0
-        self._newest = [0, 0, 0]
-        self._done: list[Done] = []
-        self._parked: dict[int, str] = {}
-        self._ending: set[int] = set()  # keys whose end of custody is not committed yet
-        self._counts: list[tuple[str, str, int]] = []
+        self._keeper = keeper
+        self._writer = Writer(keeper, on_done=self._look, on_ended=lambda bug: self._post(self._end, bug))
+        self._salvage = Salvage(keeper, self._writer.ask)
+        self._futures: set[asyncio.Future[Any]] = set()
+        self._view = View(keeper.names.epoch)
+        self._newest = Newest((1, 1, 1))
+        self._changes = Changes()
         self._discard_timer: asyncio.TimerHandle | None = None
-        self._commit_ms: deque[float] = deque(maxlen=100)
-        self._committed: deque[tuple[float, int, int]] = deque()  # (monotonic, lane, bytes) of the last minute
+        self._commit_ms: deque[float] = deque(maxlen=256)
+        self._rates = Rates()
         self._oldest_ns: list[int | None] = [None, None, None]
-        self._lock_file = -1
+        self._lock: int | None = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
         self.failed: asyncio.Future[None] = self._loop.create_future()
         self.on_committed: Callable[[], None] = lambda: None
         self.on_evicted: Callable[[list[int]], None] = lambda _: None
+        self.on_rewound: Callable[[], None] = lambda: None
         self.unclean_since_ns: int | None = None
+        keeper.on_evicted = lambda keys: self._post(self._forget, keys)
+        keeper.on_rewound = lambda: self._post(self._rewind)
+        keeper.on_damaged = self._salvage.start
 
     @classmethod
     async def open(
-        cls, folder: Path, *, origin: Origin, settings: BufferSettings, in_flight: Container[int] = ()
+        cls,
+        folder: Path,
+        *,
+        origin: Origin,
+        settings: BufferSettings,
+        in_flight: Container[int] = (),
+        step: Step = no_step,
     ) -> "Buffer":
         """Lock the state directory, open the store, start the writer.
+
+        Args:
+            folder: the state directory.
+            origin: whose rows these are.
+            settings: how much it may take.
+            in_flight: keys that must not be evicted, asked from the writer's thread.
+            step: told each step of the store, for tests that let the disk fail there (`store.STEPS`).
 
         Raises:
             StoreHeld: another agent holds it.
             StateDirFailed: the directory cannot be made or entered. A failing disk is a state, not an error.
         """
-        buffer = cls(folder, origin=origin, settings=settings, in_flight=in_flight)
-        buffer._take_lock()
-        writer = buffer._writer
-        last_write_ns = _last_write_ns(writer.path)
-        writer.start()
-        await buffer._ask(writer.open)
-        if writer.store is not None:
-            clean = writer.store.marks.pop(_CLEAN, b"")
-            if last_write_ns is not None and clean != b"1":
-                buffer.unclean_since_ns = last_write_ns
-            await buffer._ask(lambda: writer.commit(Changes(marks={_CLEAN: b"0"})))
-            await buffer._ask(writer.measure)
-            buffer._newest = [lane << KEY_BITS | (n - 1) for lane, n in enumerate(writer.store.next)]
-        buffer._tails = [_Tail(key + 1) for key in buffer._newest]
+        held = lock.hold(folder)  # the loop serves nobody yet, so it may block
+        keeper = Keeper(folder, origin=origin, settings=settings, in_flight=in_flight, step=step)
+        buffer = cls(keeper, origin=origin)
+        buffer._lock = held
+        buffer._writer.start()
+        await buffer._ask(keeper.open)
+        buffer._newest = Newest(buffer._view.next_keys)
+        buffer.unclean_since_ns = keeper.unclean_since_ns
         return buffer
-
-    def _take_lock(self) -> None:
-        try:
-            self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-            self._lock_file = os.open(self._folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
-        except OSError as error:
-            raise StateDirFailed(f"{self._folder}: {error.strerror}; make it, owned by the agent's user") from error
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(self._lock_file, 32).decode(errors="replace").strip() or "unknown"
-            os.close(self._lock_file)
-            raise StoreHeld(f"{self._folder} is held by another agent (pid {holder})") from None
-        os.ftruncate(self._lock_file, 0)
-        os.write(self._lock_file, str(os.getpid()).encode())
 
     # --- between loop and thread -----------------------------------------------------------------------------------
 
-    def _call_soon(self, call: Callable[..., None], *values: Any) -> None:
+    def _post(self, call: Callable[..., None], *values: Any) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *values)
 
     def _ask(self, work: Callable[[], _T]) -> "asyncio.Future[_T]":
         """Run `work` on the writer's thread; the future belongs to the loop."""
         future: asyncio.Future[_T] = self._loop.create_future()
-
-        def run() -> None:
-            try:
-                result = work()
-            except BaseException as bug:
-                self._call_soon(_settle, future, None, bug)
-                raise
-            self._call_soon(_settle, future, result, None)
-
-        self._writer.send(run)
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
+        if self._ended.done():
+            future.cancel()
+        self._writer.ask(work, lambda result: self._post(_settle, future, result))
         return future
 
-    def _fail(self, bug: BaseException) -> None:
-        if not self.failed.done():
+    def _look(self) -> None:
+        self._view = look(self._keeper, self._origin.agent)
+
+    def _end(self, bug: BaseException | None) -> None:
+        self._ended.set_result(None)
+        if bug is not None and not self.failed.done():
             self.failed.set_exception(bug)
+        for future in tuple(self._futures):
+            future.cancel()
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def seal(self, sealed: Sealed) -> None:
         """Take a batch; it is compressed at once, and durable with the next commit."""
-        writer = self._writer
-        writer.send(lambda: writer.seal(sealed))
+        self._writer.ask(lambda: self._keeper.seal(sealed))
 
-    def commit(self, marks: Mapping[tuple[str, str], bytes]) -> "asyncio.Future[list[Held]]":
-        """Make all that was sealed so far durable, with these marks; the future gives what was named."""
+    def commit(self, marks: Mapping[tuple[str, str], bytes] | None = None) -> "asyncio.Future[list[Held]]":
+        """Make all that was sealed so far durable, with these marks.
+
+        Returns:
+            A future of what was named; while the disk fails it is held in memory only, and `facts` says so.
+        """
         if self._discard_timer is not None:
             self._discard_timer.cancel()
             self._discard_timer = None
-        changes = Changes(marks=marks, done=self._done, parked=tuple(self._parked), counts=self._counts)
-        ending = [done.held.key for done in self._done]
-        self._done, self._parked, self._counts = [], {}, []
-        writer, started = self._writer, time.monotonic()
-        future = self._ask(lambda: writer.commit(changes))
-        future.add_done_callback(lambda done: self._note(done, started=started, ending=ending))
+        changes, self._changes = self._changes, Changes()
+        changes.marks.update(marks or {})
+        started = time.monotonic()
+        future = self._ask(lambda: self._keeper.commit(changes))
+        future.add_done_callback(lambda done: self._note(done, started))
         return future
 
-    def _note(self, future: "asyncio.Future[list[Held]]", *, started: float, ending: list[int]) -> None:
-        self._ending.difference_update(ending)
-        if future.cancelled() or future.exception() is not None:
+    def _note(self, future: "asyncio.Future[list[Held]]", started: float) -> None:
+        if future.cancelled() or not future.result():
             return
-        new = future.result()
         now = time.monotonic()
-        for held in new:
-            lane = held.name.lane
-            self._tails[lane].held[held.key] = held
-            self._tail_bytes += held.size
-            self._newest[lane] = max(self._newest[lane], held.key)
-            self._committed.append((now, lane, held.size))
-        while self._tail_bytes > TAIL_BYTES:
-            self._tail_bytes -= max((tail for tail in self._tails if tail.held), key=_weight).shorten()
-        while self._committed and self._committed[0][0] < now - RATE_SECONDS:
-            self._committed.popleft()
-        if new:
-            self._commit_ms.append((now - started) * 1000)
-            self.on_committed()
+        self._commit_ms.append((now - started) * 1000)
+        for held in future.result():
+            if held.key not in self._changes.done:
+                self._newest.add(held)
+            self._rates.add(held.name.lane, held.size, now=now)
+        self.on_committed()
 
     def discard(self, done: Iterable[Done]) -> None:
         """End the custody of batches; it rides on the next commit, or commits alone a second later."""
         for one in done:
-            self._done.append(one)
-            self._ending.add(one.held.key)
-            self._drop_from_tail(one.held.key)
+            self._changes.done[one.held.key] = one.what
+            self._newest.remove(one.held.key)
         self._commit_soon()
 
     def park(self, held: Held, reason: str) -> None:
         """Keep a batch but send it no more: it was lost alone three times, or refused twice."""
-        self._parked[held.key] = reason
-        self._ending.add(held.key)
-        self._drop_from_tail(held.key)
-        self._commit_soon()
+        self._newest.remove(held.key)
+        self._writer.ask(lambda: self._keeper.park(held.key, reason))
 
     def count(self, stream: str, what: str, rows: int) -> None:
-        """Account for rows that never became a batch, such as `dropped:intake-full`."""
-        self._counts += [(stream, "received", rows), (stream, what, rows)]
+        """Account for rows that never became a batch, such as `dropped:intake-full`: received, and at once that."""
+        self._changes.count(stream, what, rows)
         self._commit_soon()
 
     def _commit_soon(self) -> None:
@@ -197,88 +175,48 @@ class Buffer:
 
     def _commit_alone(self) -> None:
         self._discard_timer = None
-        self.commit({})
-
-    def _drop_from_tail(self, key: int) -> None:
-        held = self._tails[key >> KEY_BITS].held.pop(key, None)
-        if held is not None:
-            self._tail_bytes -= held.size
+        self.commit()
 
     def _forget(self, keys: list[int]) -> None:
         for key in keys:
-            self._drop_from_tail(key)
+            self._newest.remove(key)
         self.on_evicted(keys)
+
+    def _rewind(self) -> None:
+        self._newest = Newest(self._view.next_keys)
+        self.on_rewound()
 
     async def draw_epoch(self) -> None:
         """Name all further batches under a new epoch: a name of ours was met with other bytes."""
-
-        def draw() -> None:
-            self._writer.epoch, self._writer.seqs = os.urandom(16), [0, 0, 0]
-
-        await self._ask(draw)
+        await self._ask(self._keeper.draw_epoch)
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
     async def read(self, lane: int, *, after: int, limit_bytes: int) -> list[Held]:
         """Read batches of a lane with keys above `after`, oldest first, up to `limit_bytes` but at least one."""
-        if after >= self._newest[lane]:
-            return []
-        tail = self._tails[lane]
-        if after + 1 >= tail.since:
-            return _take(tail.held, after=after, limit_bytes=limit_bytes)
-        found = await self._ask(lambda: self._read(lane, after, limit_bytes))
-        return [held for held in found if held.key not in self._ending]
-
-    def _read(self, lane: int, after: int, limit_bytes: int) -> list[Held]:
-        writer = self._writer
-        if writer.memory is not None:
-            held = {key: one for key, one in writer.memory.held.items() if one.name.lane == lane}
-            return _take(held, after=after, limit_bytes=limit_bytes)
-        if writer.store is None:
-            return []
-        good, rotten = writer.store.read(lane, after=after, limit_bytes=limit_bytes)
-        if rotten:
-            writer.store.append([], Changes(parked=[held.key for held in rotten]))
-        return good or (self._read(lane, rotten[-1].key, limit_bytes) if rotten else [])
+        found = self._newest.read(lane, after=after, limit_bytes=limit_bytes)
+        if found is None:
+            found = await self._ask(lambda: read.read(self._keeper, lane, after=after, limit_bytes=limit_bytes))
+        return [held for held in found if held.key not in self._changes.done]
 
     async def fetch(self, key: int) -> Held | None:
         """Read one batch again from the disk; None if it is gone or rotten."""
-
-        def fetch() -> Held | None:
-            writer = self._writer
-            if writer.memory is not None:
-                return writer.memory.held.get(key)
-            return None if writer.store is None else writer.store.fetch(key)
-
-        return await self._ask(fetch)
+        return await self._ask(lambda: read.fetch(self._keeper, key))
 
     def marks(self, collector: str) -> dict[str, bytes]:
-        """The committed marks of one collector."""
-        store = self._writer.store
-        return {} if store is None else {key: value for (name, key), value in store.marks.items() if name == collector}
+        """The newest marks of one collector whose rows are in our custody."""
+        return marks_of(self._view, collector)
 
     async def spans(self) -> tuple[Span, ...]:
         """What each epoch holds in each lane, for the state message; newest epochs last."""
-
-        def spans() -> tuple[Span, ...]:
-            store, memory = self._writer.store, self._writer.memory
-            if memory is not None:
-                seqs = [(memory.epoch, lane, last) for lane, last in enumerate(memory.seqs) if last]
-                return tuple(Span(epoch, lane, 1, last) for epoch, lane, last in seqs)
-            if store is None:
-                return ()
-            firsts = store.first_held()
-            return tuple(Span(*key, firsts[key], last) for key, last in store.last.items())
-
-        return await self._ask(spans)
+        return await self._ask(lambda: spans_of(self._keeper))
 
     # --- facts -----------------------------------------------------------------------------------------------------
 
     @property
     def epoch(self) -> bytes:
         """The epoch under which batches are named now."""
-        memory = self._writer.memory
-        return memory.epoch if memory is not None else self._writer.epoch
+        return self._view.epoch
 
     @property
     def pulse_ns(self) -> int:
@@ -287,111 +225,74 @@ class Buffer:
 
     def confirmed(self) -> dict[str, int]:
         """Rows confirmed per stream, as the account has them."""
-        store = self._writer.store
-        if store is None:
-            return {}
-        return {stream: rows for (_, stream, what), rows in dict(store.accounts).items() if what == "confirmed"}
+        mine = self._origin.agent
+        account = self._view.account.items()
+        return {stream: rows for (of, stream, what), (rows, _) in account if (of, what) == (mine, "confirmed")}
 
     async def refresh(self) -> None:
         """Measure what only the thread may: sizes and ages. For status, before `facts`."""
-
-        def measure() -> list[int | None]:
-            self._writer.measure()
-            store = self._writer.store
-            return [None] * 3 if store is None else [store.oldest_ns(lane) for lane in range(3)]
-
-        self._oldest_ns = await self._ask(measure)
+        self._oldest_ns = await self._ask(self._keeper.look)
 
     def facts(self) -> dict[str, Any]:
         """Everything status shows of the buffer; never blocks."""
-        writer = self._writer
-        store, memory, fault = writer.store, writer.memory, writer.fault
-        account = [] if store is None else sorted(dict(store.accounts).items())
-        sizes = {} if store is None else dict(store.account_bytes)
+        view = self._view
+        state, problem, remedy = problem_of(view)
         return {
-            "state": "ok" if fault is None else fault.state,
-            "problem": None if fault is None else f"{fault.problem}: batches are held in memory only",
-            "remedy": None if fault is None else fault.remedy,
-            "path": str(writer.path),
-            "limit_bytes": writer.limit_bytes,
-            "used_bytes": writer.used_bytes,
-            "disk_free_bytes": writer.disk_free_bytes,
-            "epoch": self.epoch.hex(),
-            "lanes": [self._lane_facts(lane) for lane in range(3)],
-            "memory_batches": 0 if memory is None else len(memory.held),
-            "memory_bytes": 0 if memory is None else memory.bytes,
+            "state": state,
+            "problem": problem,
+            "remedy": remedy,
+            "path": str(self._keeper.path),
+            "limit_bytes": view.limit_bytes,
+            "used_bytes": view.used_bytes,
+            "wal_bytes": view.wal_bytes,
+            "disk_free_bytes": view.disk_free_bytes,
+            "epoch": view.epoch.hex(),
+            "lanes": self._lane_facts(view),
+            "memory_batches": view.memory_batches,
+            "memory_bytes": view.memory_bytes,
             "commit_ms": {
                 "median": statistics.median(self._commit_ms) if self._commit_ms else None,
                 "max": max(self._commit_ms, default=None),
             },
             "account": [
-                {"origin": key[0], "stream": key[1], "what": key[2], "rows": rows, "bytes": sizes.get(key, 0)}
-                for key, rows in account
+                {"origin": key[0], "stream": key[1], "what": key[2], "rows": rows, "bytes": size}
+                for key, (rows, size) in sorted(view.account.items())
             ],
-            "pulse_ns": writer.pulse_ns,
+            "evicted_rows": sum(rows for key, (rows, _) in view.account.items() if "evicted" in key[2]),
+            "pulse_ns": self._writer.pulse_ns,
         }
 
-    def _lane_facts(self, lane: int) -> dict[str, Any]:
-        writer, store = self._writer, self._writer.store
-        since = time.monotonic() - RATE_SECONDS
-        rate = sum(size for at, of, size in self._committed if of == lane and at >= since) / RATE_SECONDS
-        room = max(0, writer.limit_bytes - writer.used_bytes)
-        return {
-            "lane": LANES[lane],
-            "batches": 0 if store is None else store.batches[lane],
-            "bytes": 0 if store is None else store.bytes[lane],
-            "oldest_ns": self._oldest_ns[lane],
-            "rate_bytes_per_second": rate,
-            "hours_left": room / rate / 3600 if rate else None,
-        }
+    def _lane_facts(self, view: View) -> list[dict[str, Any]]:
+        rates = [self._rates.of(lane, now=time.monotonic()) for lane in range(3)]
+        hours = view.hours_left(sum(rates))
+        return [
+            lane_facts(
+                view,
+                lane,
+                oldest_ns=self._oldest_ns[lane],
+                rate_bytes_per_second=rates[lane],
+                hours_left=hours[lane],
+            )
+            for lane in range(3)
+        ]
 
     async def close(self) -> None:
         """Commit what is left, mark the stop as clean, close the file, end the thread."""
         if self._discard_timer is not None:
             self._discard_timer.cancel()
-        if not self.failed.done():
-            await self.commit({_CLEAN: b"1"})
-            await self._ask(self._close)
-        self._writer.send(None)
-        await asyncio.to_thread(self._writer.join)
-        os.close(self._lock_file)
+        self._salvage.stop()
+        if not self._ended.done():
+            changes, self._changes = self._changes, Changes()
+            await asyncio.wait([self._ask(lambda: self._keeper.commit(changes))])
+            await asyncio.wait([self._ask(self._keeper.close)])
+            self._writer.end()
+        await self._ended
+        if self._lock is not None:
+            os.close(self._lock)
         if not self.failed.done():
             self.failed.cancel()
 
-    def _close(self) -> None:
-        if self._writer.store is not None:
-            self._writer.store.checkpoint("TRUNCATE")
-            self._writer.store.close()
 
-
-def _settle(future: "asyncio.Future[Any]", result: Any, bug: BaseException | None) -> None:
-    if future.done():
-        return
-    if bug is None:
+def _settle(future: "asyncio.Future[Any]", result: Any) -> None:
+    if not future.done():
         future.set_result(result)
-    else:
-        future.set_exception(bug)
-        future.exception()  # marked as seen: `Buffer.failed` is where a bug of the writer is reported
-
-
-def _weight(tail: _Tail) -> int:
-    return len(tail.held)
-
-
-def _take(held: Mapping[int, Held], *, after: int, limit_bytes: int) -> list[Held]:
-    """The oldest of some batches above a key, up to a size but at least one."""
-    taken = []
-    for key in held:
-        if key <= after:
-            continue
-        taken.append(held[key])
-        limit_bytes -= held[key].size
-        if limit_bytes <= 0:
-            break
-    return taken
-
-
-def _last_write_ns(path: Path) -> int | None:
-    """When a store was last written, by the file system; None if there is none yet."""
-    times = [file.stat().st_mtime_ns for file in (path, Path(f"{path}-wal")) if file.exists()]
-    return max(times, default=None)

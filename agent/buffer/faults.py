@@ -1,7 +1,15 @@
 """Which errors of the disk are states, what a sysadmin is told, and what mends each."""
 
+import errno
+import os
 import sqlite3
+from pathlib import Path
 from typing import Final, NamedTuple
+
+FULL: Final = "full"
+CORRUPT: Final = "corrupt"
+DISK_ERRORS: Final = (sqlite3.Error, OSError)
+"""What a call that touches the disk may raise; `fault_of` tells which of them are states."""
 
 
 class StoreHeld(Exception):
@@ -12,6 +20,10 @@ class StateDirFailed(Exception):
     """The state directory cannot be made or entered."""
 
 
+class WrongFile(sqlite3.DatabaseError):
+    """The file is whole, but not ours to write: of a later format, or of another program."""
+
+
 class Fault(NamedTuple):
     """A failing disk as a state: its word, what is wrong, what to do."""
 
@@ -20,19 +32,62 @@ class Fault(NamedTuple):
     remedy: str
 
 
-_FAULTS: Final[dict[int, Fault]] = {  # SQLite's primary result codes (sqlite.org/rescode.html)
-    8: Fault("read-only", "the file system is read-only", "look for I/O errors in `dmesg`, then remount it writable"),
-    10: Fault("io-error", "the disk reports I/O errors", "look at `dmesg` and `smartctl -a`; replace the disk"),
-    11: Fault("corrupt", "the buffer file was damaged and set aside", "keep the *.corrupt file; check disk and power"),
-    13: Fault("full", "the disk is full", "free space on the file system of the state directory: `df -h`"),
-    14: Fault("unopenable", "the buffer file cannot be opened", "check owner and permissions of the state directory"),
-    26: Fault("corrupt", "the buffer file is no database and was set aside", "keep the *.corrupt file; check the disk"),
+_FULL: Final = Fault(FULL, "the disk is full", "free space on the file system of the state directory: `df -h`")
+_QUOTA: Final = Fault(
+    FULL, "the disk quota is used up", "raise the quota of the agent's user, or free space: `quota -v`"
+)
+_IO: Final = Fault("io-error", "the disk reports I/O errors", "look at `dmesg` and `smartctl -a`; replace the disk")
+_READ_ONLY: Final = Fault("read-only", "the file system is read-only", "look at `dmesg`, then remount it writable")
+_DENIED: Final = Fault("unopenable", "the buffer file cannot be opened", "check owner and mode of the state directory")
+_BUSY: Final = Fault("busy", "another program has the buffer file open", "end it: `fuser -v` on the buffer file")
+_MOVED: Final = Fault(
+    "moved", "the buffer file was moved or deleted while in use", "leave the state directory to edgepost"
+)
+_CORRUPT: Final = Fault(CORRUPT, "the buffer file is damaged", "keep the set-aside file; check disk and power")
+
+_BY_CODE: Final[dict[int, Fault]] = {  # SQLite's result codes, extended or primary (sqlite.org/rescode.html)
+    1032: _MOVED,  # SQLITE_READONLY_DBMOVED
+    3: _DENIED,
+    5: _BUSY,
+    6: _BUSY,
+    8: _READ_ONLY,
+    10: _IO,
+    11: _CORRUPT,
+    13: _FULL,
+    14: _DENIED,
+    15: _BUSY,
+    26: _CORRUPT,
+}
+_BY_ERRNO: Final[dict[int, Fault]] = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _QUOTA,
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
 }
 
 
 def fault_of(error: Exception) -> Fault | None:
     """Give the state that an error of SQLite or the file system stands for, or None: then it is a bug."""
+    if isinstance(error, WrongFile):
+        return Fault("wrong-file", str(error), "move the file away, or install the edgepost that wrote it")
     if isinstance(error, OSError):
-        return Fault("io-error", f"the disk fails: {error.strerror}", "look at `df -h` and `dmesg`")
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return _FAULTS.get(code) if isinstance(error, sqlite3.Error) else None
+        return _BY_ERRNO.get(error.errno or 0, _IO._replace(problem=f"the disk fails: {error.strerror}"))
+    code = getattr(error, "sqlite_errorcode", 0)
+    return _BY_CODE.get(code) or _BY_CODE.get(code & 0xFF)
+
+
+def probe(folder: Path) -> Fault | None:
+    """Ask the disk itself by a small write: SQLite calls a used-up quota an I/O error, the kernel tells which it is."""
+    path = folder / "probe"
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, bytes(4096))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        return fault_of(error)
+    return None

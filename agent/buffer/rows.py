@@ -1,14 +1,15 @@
 """What passes between intake, buffer and forward: sealed batches, held batches, and the settings."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
 from wire.names import BatchName
 
-KEY_BITS = 48  # a batch's key in the store: lane << 48 | n, so one B-tree holds three queues
+KEY_BITS: Final = 48  # a batch's key in the store: lane << 48 | n, so one B-tree holds three queues
+ROT: Final = "rot"  # why a batch is parked whose bytes no longer match their digest: it can never be sent
 
 
 class BufferSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -16,7 +17,7 @@ class BufferSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     Attributes:
         limit_bytes: most bytes on disk; then the oldest of the lowest lane above its share is evicted, and declared.
-        keep_free_percent: of the file system, never less than 64 MiB; below it the buffer does not grow.
+        keep_free_percent: of the file system, left to others, at least 64 MiB; below it the buffer does not grow.
         memory_bytes: most bytes held in memory while the disk fails.
         message_bytes: most bytes of one batch after compression; a larger one is halved by rows.
     """
@@ -25,9 +26,6 @@ class BufferSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     keep_free_percent: Annotated[int, msgspec.Meta(ge=0, le=90)] = 5
     memory_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 32 << 20
     message_bytes: Annotated[int, msgspec.Meta(ge=4 << 10, le=900 << 10)] = 128 << 10
-
-
-SHARES = (0.20, 0.40, 0.10)  # of limit_bytes, guaranteed to urgent, normal, bulk
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,21 @@ class Origin:
 class Sealed:
     """Rows of one stream and lane, encoded, not yet compressed nor named.
 
-    `body` is a MessagePack array 32 of row arrays; first_ns and last_ns are receipts of rows.
+    `body` is a MessagePack array of row arrays; first_ns and last_ns are receipts of rows.
     """
+
+    stream: str
+    columns: tuple[tuple[str, str], ...]
+    lane: int
+    rows: int
+    body: bytes
+    first_ns: int
+    last_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A sealed batch, its body compressed, still without a name."""
 
     stream: str
     columns: tuple[tuple[str, str], ...]
@@ -82,10 +93,28 @@ class Done(NamedTuple):
 
 @dataclass(slots=True)
 class Changes:
-    """What rides on one transaction beside the new batches."""
+    """What rides on one transaction beside the new batches.
 
-    marks: Mapping[tuple[str, str], bytes] = field(default_factory=dict)
-    done: Sequence[Done] = ()
-    parked: Sequence[int] = ()
-    counts: Sequence[tuple[str, str, int]] = ()  # (stream, what, rows)
-    clean: bool = False
+    Attributes:
+        marks: (collector, key) → position.
+        done: key of a batch → what its rows become in the account.
+        counts: (stream, what) → rows that never became a batch, or whose batch never reached the disk.
+    """
+
+    marks: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    done: dict[int, str] = field(default_factory=dict)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def __bool__(self) -> bool:
+        return bool(self.marks or self.done or self.counts)
+
+    def add(self, other: "Changes") -> None:
+        """Take over what another one holds; its marks are the later ones."""
+        self.marks.update(other.marks)
+        self.done.update(other.done)
+        self.counts.update(other.counts)
+
+    def count(self, stream: str, what: str, rows: int) -> None:
+        """Count rows that end without ever having been in the store: received, and at once `what`."""
+        self.counts[stream, "received"] += rows
+        self.counts[stream, what] += rows

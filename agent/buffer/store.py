@@ -1,220 +1,274 @@
-"""The file: schema, transactions, eviction. Synchronous; used by the writer thread alone.
+"""The file: opening, transactions, reads. Synchronous; used by the writer thread alone.
 
-A commit is one transaction of at most eight SQLite calls, however many rows it carries. Keys are `lane << 48 | n`:
-one B-tree is three queues, each lane's oldest first, without a second index. Opening reads a handful of rows,
-whatever the backlog.
+A commit is one transaction of at most eight SQLite calls, however many rows it carries:
+
+    begin  delete  insert  span  lane  account  mark  commit        (epoch: with the first commit of an epoch)
+
+Keys are `lane << 48 | n`: one B-tree is three queues, each lane's oldest first, without a second index. A read is a
+range of that tree. Opening reads a handful of rows, whatever the backlog.
 """
 
+import json
 import sqlite3
 import time
-from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from agent.buffer.rows import KEY_BITS, SHARES, Changes, Held, Origin
+from agent.buffer.faults import WrongFile
+from agent.buffer.rows import KEY_BITS, ROT, Changes, Held, Origin
+from agent.buffer.schema import APPLICATION_ID, FORMAT, PAGE_BYTES, PRAGMAS, TABLES
+from agent.buffer.tables import Draft, Epoch, Gone, Tables, lane_rows, read_spans, read_tables
 from wire.batch import digest
 from wire.names import BatchName
 
-FORMAT: Final = 1
-APPLICATION_ID: Final = 0x65646770  # "edgp"
-WAL_BYTES: Final = 4 << 20  # checkpoint above it
-EPOCHS_KEPT: Final = 64
-_EVICT_BATCHES: Final = 256
-
-_PRAGMAS: Final = (
-    "page_size=4096",
-    "auto_vacuum=INCREMENTAL",  # before the first table: evicted pages can be given back
-    "locking_mode=EXCLUSIVE",  # no shared memory file, no second connection
-    "journal_mode=WAL",
-    "synchronous=FULL",
-    "secure_delete=OFF",  # Debian's default ON doubles the writes of a delete
-    "wal_autocheckpoint=0",  # ours, above WAL_BYTES, outside the commit
-    "journal_size_limit=8388608",
-    "cache_size=-2048",
-    "mmap_size=0",
-    "trusted_schema=OFF",
+STEPS: Final = (
+    *("open", "pragmas", "format", "tables"),
+    *("begin", "epoch", "delete", "insert", "park", "span", "lane", "account", "mark", "commit"),
+    *("read", "victims", "spans", "size", "checkpoint", "vacuum", "prune", "close"),
 )
-_SCHEMA: Final = """
-CREATE TABLE epoch(n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, opened_ns INTEGER NOT NULL, boot BLOB NOT NULL);
-CREATE TABLE span(epoch_n INTEGER, lane INTEGER, first_held INTEGER NOT NULL, last INTEGER NOT NULL,
-                  PRIMARY KEY(epoch_n, lane)) WITHOUT ROWID;
-CREATE TABLE lane(lane INTEGER PRIMARY KEY, next INTEGER NOT NULL, batches INTEGER NOT NULL, bytes INTEGER NOT NULL);
-CREATE TABLE account(origin TEXT, stream TEXT, what TEXT, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
-                     PRIMARY KEY(origin, stream, what)) WITHOUT ROWID;
-CREATE TABLE mark(collector TEXT, key TEXT, value BLOB NOT NULL, PRIMARY KEY(collector, key)) WITHOUT ROWID;
-CREATE TABLE batch(id INTEGER PRIMARY KEY, epoch_n INTEGER NOT NULL, seq INTEGER NOT NULL, parked INTEGER NOT NULL,
-                   stream TEXT NOT NULL, rows INTEGER NOT NULL, committed_ns INTEGER NOT NULL, digest BLOB NOT NULL,
-                   head BLOB NOT NULL, body BLOB NOT NULL);
-INSERT INTO lane VALUES (0, 1, 0, 0), (1, 1, 0, 0), (2, 1, 0, 0);
-"""
+"""Every point at which the disk can fail; `Store` tells its `step` hook each name just before it happens."""
+
+Step = Callable[[str], None]
+
 _BATCH: Final = "SELECT b.id, e.id, b.seq, b.stream, b.rows, b.digest, b.head, b.body, b.committed_ns"
 _FROM: Final = "FROM batch b JOIN epoch e ON e.n = b.epoch_n"
+_SPAN: Final = """
+INSERT INTO span VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET last = excluded.last, first_held =
+    coalesce((SELECT min(id) FROM batch WHERE id > base AND id <= base + excluded.last) - base, excluded.last + 1)
+"""
 
 
-class NewerFormat(Exception):
-    """The file was written by a later edgepost."""
+def no_step(_: str) -> None:
+    """The hook of a store that no test looks into."""
 
 
 class Store:
     """The one connection to the one file."""
 
-    def __init__(self, path: Path, origin: Origin) -> None:
+    def __init__(self, path: Path, origin: Origin, *, step: Step = no_step) -> None:
+        """Open the file, make it if need be.
+
+        Raises:
+            sqlite3.Error: `faults.fault_of` tells which state that is.
+        """
         self.path = path
         self._origin = origin
+        self._step = step
+        self._step("open")
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        with self._closed_on_failure():
+            self._prepare()
+            self.tables: Tables = read_tables(self._db)
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        is_open = False
         try:
-            self._open()
-        except BaseException:
-            self._db.close()
-            raise
+            yield
+            is_open = True
+        finally:
+            if not is_open:
+                self._db.close()
 
-    def _open(self) -> None:
-        for pragma in _PRAGMAS:
-            self._db.execute(f"PRAGMA {pragma}")
-        version = self._one("PRAGMA user_version")
-        if version > FORMAT:
-            raise NewerFormat(f"{self.path} has format {version}; this edgepost reads up to {FORMAT}")
-        if version == 0:
+    def _prepare(self) -> None:
+        self._step("pragmas")
+        self._db.execute(f"PRAGMA {PRAGMAS[0]}").fetchall()
+        version, application = self._one("PRAGMA user_version"), self._one("PRAGMA application_id")
+        if version > FORMAT and application == APPLICATION_ID:
+            raise WrongFile(f"{self.path} has format {version}, this edgepost knows up to {FORMAT}")
+        is_new = not self._one("SELECT count(*) FROM sqlite_schema")
+        if not is_new and (application, version) != (APPLICATION_ID, FORMAT):
+            raise WrongFile(f"{self.path} is the database of another program")
+        for pragma in PRAGMAS:
+            self._db.execute(f"PRAGMA {pragma}").fetchall()
+        if is_new:
+            self._step("format")
             self._db.executescript(
-                f"BEGIN EXCLUSIVE;{_SCHEMA}PRAGMA application_id={APPLICATION_ID};PRAGMA user_version={FORMAT};COMMIT"
+                f"BEGIN EXCLUSIVE;{TABLES}PRAGMA application_id={APPLICATION_ID};PRAGMA user_version={FORMAT};COMMIT"
             )
-        self.checkpoint("TRUNCATE")
-        self.next, self.batches, self.bytes = (list(column) for column in zip(*self._lanes(), strict=True))
-        self.epochs: dict[bytes, int] = dict(self._db.execute("SELECT id, n FROM epoch"))
-        self.last: dict[tuple[bytes, int], int] = {
-            (epoch, lane): last
-            for epoch, lane, last in self._db.execute(
-                "SELECT e.id, s.lane, s.last FROM span s JOIN epoch e ON e.n = s.epoch_n"
-            )
-        }
-        self.accounts: Counter[tuple[str, str, str]] = Counter()
-        self.account_bytes: Counter[tuple[str, str, str]] = Counter()
-        for origin, stream, what, rows, size in self._db.execute("SELECT * FROM account"):
-            self.accounts[origin, stream, what] = rows
-            self.account_bytes[origin, stream, what] = size
-        self.marks: dict[tuple[str, str], bytes] = {
-            (collector, key): value for collector, key, value in self._db.execute("SELECT * FROM mark")
-        }
-
-    def _lanes(self) -> list[tuple[int, int, int]]:
-        return self._db.execute("SELECT next, batches, bytes FROM lane ORDER BY lane").fetchall()
+        with suppress(sqlite3.OperationalError):  # a full disk: the backlog can still be read
+            self.checkpoint("TRUNCATE")
+        self._step("tables")
 
     def _one(self, query: str, *values: Any) -> Any:
         row = self._db.execute(query, values).fetchone()
         return None if row is None else row[0]
 
-    # --- one transaction -------------------------------------------------------------------------------------------
+    # --- transactions ----------------------------------------------------------------------------------------------
 
     def append(self, new: Sequence[Held], changes: Changes) -> None:
         """Commit named batches, ends of custody, marks and counts together.
 
         Raises:
-            sqlite3.Error: nothing of it has happened.
+            sqlite3.Error: nothing of it has happened, unless the commit itself failed and the file is opened again.
         """
-        execute, many = self._db.execute, self._db.executemany
-        moves, account = self._sum_up(new, changes)
-        execute("BEGIN IMMEDIATE")
-        try:
-            self._add_epochs(new)
-            if new:
-                many("INSERT INTO batch VALUES (?,?,?,0,?,?,?,?,?,?)", map(self._row, new))
-                many(
-                    "INSERT INTO span VALUES (?,?,1,?) ON CONFLICT DO UPDATE SET last = max(last, excluded.last)",
-                    [(self.epochs[held.name.epoch], held.name.lane, held.name.seq) for held in _latest(new)],
-                )
+        draft = self._draft()
+        draft.marks.update(changes.marks)
+        for (stream, what), rows in changes.counts.items():
+            draft.count(stream, what, rows)
+        with self._transaction():
+            self._add_epochs({held.name.epoch: None for held in new})
             if changes.done:
-                many("DELETE FROM batch WHERE id = ?", [(done.held.key,) for done in changes.done])
-            if changes.parked:
-                many("UPDATE batch SET parked = 1 WHERE id = ?", [(key,) for key in changes.parked])
-            if moves:
-                many(
-                    "UPDATE lane SET next = max(next, ?), batches = batches + ?, bytes = bytes + ? WHERE lane = ?",
-                    moves,
-                )
-            if account:
-                many(
-                    "INSERT INTO account VALUES (?,?,?,?,?)"
-                    " ON CONFLICT DO UPDATE SET rows = rows + excluded.rows, bytes = bytes + excluded.bytes",
-                    account,
-                )
-            if changes.marks:
-                many("INSERT OR REPLACE INTO mark VALUES (?,?,?)", [(*key, at) for key, at in changes.marks.items()])
-            execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                execute("ROLLBACK")
-            raise
-        self._note(new, changes, moves=moves, account=account)
+                self._delete(draft, changes.done)
+            self._insert(draft, new)
+            self._write(draft)
+        draft.adopt()
+
+    def _draft(self) -> Draft:
+        return Draft(self.tables, origin=self._origin.agent, now_ns=time.time_ns())
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        known = dict(self.tables.epochs)
+        is_done = False
+        self._step("begin")
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._step("commit")
+            self._db.execute("COMMIT")
+            is_done = True
+        finally:
+            if not is_done:
+                self.tables.epochs = known
+                if self._db.in_transaction:  # some errors roll back by themselves
+                    self._db.execute("ROLLBACK")
+
+    def _add_epochs(self, epochs: Mapping[bytes, Epoch | None]) -> None:
+        """Store epochs that are not there yet; those without a row of their own are drawn here and now."""
+        for epoch_id, old in epochs.items():
+            if epoch_id in self.tables.epochs:
+                continue
+            self._step("epoch")
+            row = old or Epoch(0, time.time_ns(), self._origin.boot, self._origin.agent)
+            added = self._db.execute(
+                "INSERT INTO epoch(id, opened_ns, boot, origin) VALUES (?,?,?,?)", (epoch_id, *row[1:])
+            )
+            self.tables.epochs[epoch_id] = row._replace(n=int(added.lastrowid or 0))
+
+    def _delete(self, draft: Draft, done: dict[int, str]) -> None:
+        self._step("delete")
+        found = self._db.execute(
+            "DELETE FROM batch WHERE id IN (SELECT value FROM json_each(?))"
+            " RETURNING id, epoch_n, stream, rows, size, parked",
+            (json.dumps(list(done)),),
+        )
+        draft.delete([Gone(*row) for row in found.fetchall()], what=done)
+
+    def _insert(self, draft: Draft, new: Sequence[Held], *, is_received: bool = True) -> None:
+        if not new:
+            return
+        for held in new:
+            draft.append(held, is_received=is_received)
+        self._step("insert")
+        self._db.executemany("INSERT INTO batch VALUES (?,?,?,NULL,?,?,?,?,?,?,?)", map(self._row, new))
 
     def _row(self, held: Held) -> tuple[Any, ...]:
-        epoch_n = self.epochs[held.name.epoch]
-        return (
-            held.key,
-            epoch_n,
-            held.name.seq,
-            held.stream,
-            held.rows,
-            held.committed_ns,
-            held.digest,
-            held.head,
-            held.body,
-        )
+        n, seq, size = self.tables.epochs[held.name.epoch].n, held.name.seq, held.size
+        return held.key, n, seq, held.stream, held.rows, size, held.committed_ns, held.digest, held.head, held.body
 
-    def _add_epochs(self, new: Iterable[Held]) -> None:
-        for epoch in {held.name.epoch for held in new} - self.epochs.keys():
-            added = self._db.execute(
-                "INSERT INTO epoch(id, opened_ns, boot) VALUES (?,?,?) ON CONFLICT DO UPDATE SET boot = boot RETURNING n",
-                (epoch, time.time_ns(), self._origin.boot),
-            ).fetchone()
-            self.epochs[epoch] = int(added[0])
-
-    def _sum_up(
-        self, new: Sequence[Held], changes: Changes
-    ) -> tuple[list[tuple[int, int, int, int]], list[tuple[str, str, str, int, int]]]:
-        next_key, batches, size = [0, 0, 0], [0, 0, 0], [0, 0, 0]
-        account: dict[tuple[str, str], list[int]] = {}
-        for held, sign, what in [
-            *((held, 1, "received") for held in new),
-            *((done.held, -1, done.what) for done in changes.done),
-        ]:
-            lane = held.name.lane
-            batches[lane] += sign
-            size[lane] += sign * held.size
-            if sign > 0:
-                next_key[lane] = max(next_key[lane], (held.key & ((1 << KEY_BITS) - 1)) + 1)
-            sums = account.setdefault((held.stream, what), [0, 0])
-            sums[0] += held.rows
-            sums[1] += held.size
-        for stream, what, rows in changes.counts:
-            account.setdefault((stream, what), [0, 0])[0] += rows
-        moves = [
-            (next_key[lane], batches[lane], size[lane], lane)
-            for lane in range(3)
-            if batches[lane] or size[lane] or next_key[lane]
+    def _write(self, draft: Draft) -> None:
+        """Write what the draft says: absolute values, one call a table."""
+        epochs = self.tables.epochs
+        spans = [
+            (epochs[epoch].n, lane, row.base, row.first_held, row.last) for (epoch, lane), row in draft.spans.items()
         ]
-        return moves, [(self._origin.agent, *key, *sums) for key, sums in account.items()]
+        account = [(*key, *sums) for key, sums in draft.account.items()]
+        marks = [(*key, value) for key, value in draft.marks.items()]
+        for step, statement, values in (
+            ("span", _SPAN, spans),
+            ("lane", "INSERT OR REPLACE INTO lane VALUES (?,?,?,?,?)", lane_rows(draft.lanes)),
+            ("account", "INSERT OR REPLACE INTO account VALUES (?,?,?,?,?)", account),
+            ("mark", "INSERT OR REPLACE INTO mark VALUES (?,?,?)", marks),
+        ):
+            if values:
+                self._step(step)
+                self._db.executemany(statement, values)
 
-    def _note(
-        self,
-        new: Sequence[Held],
-        changes: Changes,
-        *,
-        moves: list[tuple[int, int, int, int]],
-        account: list[tuple[str, str, str, int, int]],
-    ) -> None:
-        """Follow in memory what the transaction did, once it is committed."""
-        for next_key, batches, size, lane in moves:
-            self.next[lane] = max(self.next[lane], next_key)
-            self.batches[lane] += batches
-            self.bytes[lane] += size
-        for held in _latest(new):
-            key = (held.name.epoch, held.name.lane)
-            self.last[key] = max(self.last.get(key, 0), held.name.seq)
-        for origin, stream, what, rows, size in account:
-            self.accounts[origin, stream, what] += rows
-            self.account_bytes[origin, stream, what] += size
-        self.marks.update(changes.marks)
+    def park(self, reasons: dict[int, str]) -> None:
+        """Keep batches but never read them again; those that are rotten leave the account as dropped."""
+        draft = self._draft()
+        with self._transaction():
+            for reason in dict.fromkeys(reasons.values()):
+                self._step("park")
+                keys = [key for key, why in reasons.items() if why == reason]
+                found = self._db.execute(
+                    "UPDATE batch SET parked = ? WHERE id IN (SELECT value FROM json_each(?)) AND parked IS NULL"
+                    " RETURNING id, stream, rows, size",
+                    (reason, json.dumps(keys)),
+                )
+                for key, stream, rows, size in found.fetchall():
+                    draft.lane(key >> KEY_BITS).parked += 1
+                    if reason == ROT:
+                        draft.count(stream, f"dropped:{ROT}", rows, size=size)
+            self._write(draft)
+        draft.adopt()
+
+    def carry(self, old: Tables) -> None:
+        """Take over the small tables of a store whose batches are still to be salvaged."""
+        draft = self._draft()
+        draft.account.update(old.account)
+        draft.marks.update({**old.marks, **draft.marks})
+        for lane, row in enumerate(old.lanes):
+            draft.lane(lane).next = max(row.next, draft.lane(lane).next)
+        with self._transaction():
+            self._add_epochs(old.epochs)
+            draft.spans.update(old.spans)
+            self._write(draft)
+        draft.adopt()
+
+    def salvage(self, found: Sequence[Held], *, mark: tuple[str, str], value: bytes) -> list[Held]:
+        """Take salvaged batches in under their names and keys, with a mark of how far; give those that were new."""
+        keys = json.dumps([held.key for held in found])
+        query = "SELECT id FROM batch WHERE id IN (SELECT value FROM json_each(?))"
+        known = {row[0] for row in self._db.execute(query, (keys,))}
+        new = [held for held in found if held.key not in known]
+        draft = self._draft()
+        draft.marks[mark] = value
+        with self._transaction():
+            self._add_epochs({held.name.epoch: None for held in new})
+            self._insert(draft, new, is_received=False)
+            self._write(draft)
+        draft.adopt()
+        return new
+
+    def balance(self, reason: str) -> dict[str, int]:
+        """Make the account close again after a loss nobody could count: scan what is held, drop the difference.
+
+        Returns:
+            Rows by stream that were dropped for `reason`; below nought those that the account had not known.
+        """
+        held = self._db.execute("SELECT stream, sum(rows) FROM batch WHERE parked IS NOT ? GROUP BY stream", (ROT,))
+        missing = {stream: -rows for stream, rows in held.fetchall()}
+        for (_, stream, what), (rows, _) in self.tables.account.items():
+            missing[stream] = missing.get(stream, 0) + (rows if what == "received" else -rows)
+        draft = self._draft()
+        for stream, rows in missing.items():
+            if rows > 0:
+                draft.count(stream, f"dropped:{reason}", rows)
+            elif rows < 0:
+                draft.count(stream, "received", -rows)
+        with self._transaction():
+            self._write(draft)
+        draft.adopt()
+        return {stream: rows for stream, rows in missing.items() if rows}
+
+    def prune(self) -> None:
+        """Forget epochs that hold nothing any more; done at opening, when nothing is named under any of them."""
+        empty = [key for key, row in self.spans().items() if row.first_held > row.last]
+        kept = {epoch for epoch, _ in self.tables.spans.keys() - set(empty)}
+        old = [epoch.n for epoch_id, epoch in self.tables.epochs.items() if epoch_id not in kept]
+        if not old:
+            return
+        with self._transaction():
+            self._step("prune")
+            keys = json.dumps(old)
+            self._db.execute("DELETE FROM span WHERE epoch_n IN (SELECT value FROM json_each(?))", (keys,))
+            self._db.execute("DELETE FROM epoch WHERE n IN (SELECT value FROM json_each(?))", (keys,))
+        self.tables.epochs = {key: epoch for key, epoch in self.tables.epochs.items() if epoch.n not in old}
+        self.tables.spans = {key: row for key, row in self.tables.spans.items() if key[0] in self.tables.epochs}
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -226,13 +280,14 @@ class Store:
         """
         good: list[Held] = []
         rotten: list[Held] = []
+        self._step("read")
         cursor = self._db.execute(
-            f"{_BATCH} {_FROM} WHERE b.id > ? AND b.id < ? AND b.parked = 0 ORDER BY b.id",
+            f"{_BATCH} {_FROM} WHERE b.id > ? AND b.id < ? AND b.parked IS NULL ORDER BY b.id",
             (max(after, lane << KEY_BITS), (lane + 1) << KEY_BITS),
         )
         for row in cursor:
-            held = _held(row)
-            (good if digest(held.head, held.body) == held.digest else rotten).append(held)
+            held = held_of(row)
+            (good if is_whole(held) else rotten).append(held)
             limit_bytes -= held.size
             if limit_bytes <= 0:
                 break
@@ -240,25 +295,20 @@ class Store:
         return good, rotten
 
     def fetch(self, key: int) -> Held | None:
-        """Read one batch; None if it is gone or rotten."""
+        """Read one batch as it lies there, whole or rotten."""
+        self._step("read")
         row = self._db.execute(f"{_BATCH} {_FROM} WHERE b.id = ?", (key,)).fetchone()
-        held = None if row is None else _held(row)
-        return held if held is not None and digest(held.head, held.body) == held.digest else None
+        return None if row is None else held_of(row)
 
-    def first_held(self) -> dict[tuple[bytes, int], int]:
-        """For each span the first seq that is still held; last + 1 where none is."""
-        firsts = {key: last + 1 for key, last in self.last.items()}
-        for lane in range(3):
-            oldest = self._db.execute(
-                f"SELECT e.id, b.seq, e.n {_FROM} WHERE b.id > ? ORDER BY b.id LIMIT 1", (lane << KEY_BITS,)
-            ).fetchone()
-            if oldest is None:
-                continue
-            for epoch, key_lane in firsts:
-                if key_lane == lane and self.epochs[epoch] > oldest[2]:
-                    firsts[epoch, lane] = 1
-            firsts[oldest[0], lane] = oldest[1]
-        return firsts
+    def oldest(self, lane: int, *, after: int, limit: int) -> list[Held]:
+        """The oldest batches of a lane, without their bodies; rotten ones have a digest of no bytes."""
+        self._step("victims")
+        rows = self._db.execute(
+            "SELECT b.id, e.id, b.seq, b.stream, b.rows, iif(b.parked IS 'rot', x'', b.digest), b.head,"
+            f" zeroblob(b.size - length(b.head)), b.committed_ns {_FROM} WHERE b.id > ? AND b.id < ? ORDER BY b.id LIMIT ?",
+            (max(after, lane << KEY_BITS), (lane + 1) << KEY_BITS, limit),
+        )
+        return [held_of(row) for row in rows.fetchall()]
 
     def oldest_ns(self, lane: int) -> int | None:
         """When the oldest batch of a lane was committed."""
@@ -269,86 +319,52 @@ class Store:
         )
         return found
 
+    def spans(self) -> dict[tuple[bytes, int], Any]:
+        """The spans as they are now."""
+        self._step("spans")
+        self.tables.spans = read_spans(self._db, self.tables.epochs)
+        return self.tables.spans
+
     # --- room ------------------------------------------------------------------------------------------------------
 
-    def used_bytes(self) -> int:
-        """Bytes of live pages and of the WAL."""
+    def live_bytes(self) -> int:
+        """Bytes of pages that hold something."""
+        self._step("size")
         pages = int(self._one("PRAGMA page_count")) - int(self._one("PRAGMA freelist_count"))
-        return pages * 4096 + self.wal_bytes()
+        return pages * PAGE_BYTES
+
+    def file_bytes(self) -> int:
+        """Bytes of all pages, free ones too: what can be written without growing."""
+        return int(self._one("PRAGMA page_count")) * PAGE_BYTES
 
     def wal_bytes(self) -> int:
         """Bytes of the WAL file."""
-        try:
+        with suppress(FileNotFoundError):
             return Path(f"{self.path}-wal").stat().st_size
-        except FileNotFoundError:
-            return 0
+        return 0
 
     def checkpoint(self, mode: str) -> None:
         """Copy the WAL into the file: PASSIVE while running, TRUNCATE at start and stop."""
+        self._step("checkpoint")
         self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
 
     def vacuum(self) -> None:
         """Give free pages back to the file system."""
+        self._step("vacuum")
         self._db.execute("PRAGMA incremental_vacuum").fetchall()
-
-    def victims(self, needed: int, *, limit_bytes: int, in_flight: Container[int]) -> list[Held]:
-        """Choose what to evict: the oldest of the lowest lane above its guaranteed share, never what is in flight.
-
-        Bodies are left out: what is evicted is only declared.
-        """
-        for lane in (2, 1, 0):
-            spare = self.bytes[lane] - SHARES[lane] * limit_bytes
-            if spare <= 0:
-                continue
-            chosen = []
-            for row in self._db.execute(
-                f"SELECT b.id, e.id, b.seq, b.stream, b.rows, b.digest, b.head, zeroblob(length(b.body)), b.committed_ns"
-                f" {_FROM} WHERE b.id > ? AND b.id < ? ORDER BY b.id LIMIT ?",
-                (lane << KEY_BITS, (lane + 1) << KEY_BITS, _EVICT_BATCHES),
-            ).fetchall():
-                held = _held(row)
-                if held.key in in_flight:
-                    continue
-                chosen.append(held)
-                needed -= held.size
-                spare -= held.size
-                if needed <= 0 or spare <= 0:
-                    break
-            if chosen:
-                return chosen
-        return []
-
-    def prune_epochs(self) -> None:
-        """Forget the spans of old epochs that hold nothing any more."""
-        if len(self.epochs) <= EPOCHS_KEPT:
-            return
-        firsts = self.first_held()
-        for epoch, n in sorted(self.epochs.items(), key=lambda item: item[1])[:-EPOCHS_KEPT]:
-            lanes = [lane for lane in range(3) if (epoch, lane) in self.last]
-            if all(firsts[epoch, lane] > self.last[epoch, lane] for lane in lanes):
-                self._db.execute("DELETE FROM span WHERE epoch_n = ?", (n,))
-                self._db.execute(
-                    "DELETE FROM epoch WHERE n = ? AND NOT EXISTS (SELECT 1 FROM batch WHERE epoch_n = ?)", (n, n)
-                )
-                del self.epochs[epoch]
-                for lane in lanes:
-                    del self.last[epoch, lane]
 
     def close(self) -> None:
         """Close the connection; a kill leaves the same content."""
+        self._step("close")
         self._db.close()
 
 
-def _held(row: tuple[Any, ...]) -> Held:
+def held_of(row: tuple[Any, ...]) -> Held:
+    """A batch from the columns of `_BATCH`."""
     key, epoch, seq, stream, rows, digested, head, body, committed_ns = row
     return Held(BatchName(epoch, key >> KEY_BITS, seq), key, stream, rows, digested, head, body, committed_ns)
 
 
-def _latest(new: Sequence[Held]) -> list[Held]:
-    """The last batch of each (epoch, lane) among the new ones: seq only grows."""
-    latest: dict[tuple[bytes, int], Held] = {}
-    for held in new:
-        latest[held.name.epoch, held.name.lane] = held
-    return list(latest.values())
-
-
+def is_whole(held: Held) -> bool:
+    """Tell whether a batch's bytes are those that its digest was made of."""
+    return digest(held.head, held.body) == held.digest

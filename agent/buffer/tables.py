@@ -1,0 +1,185 @@
+"""The store's small tables, held in memory as of the last commit: epochs, spans, lanes, account, marks.
+
+They are a few dozen rows whatever the backlog, so opening reads them whole, and a commit writes absolute values: it
+may be tried twice without counting twice.
+"""
+
+import sqlite3
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from agent.buffer.rows import KEY_BITS, ROT, Held
+
+OWN: Final = ""  # the collector under whose name the buffer keeps its own marks
+COMMIT: Final = (OWN, "commit")  # number and time of the last commit
+CLEAN: Final = (OWN, "clean")  # there after a clean stop, empty from the next commit on
+_COMMIT: Final = struct.Struct(">Qq")
+
+
+class Epoch(NamedTuple):
+    """One epoch: its row number, when it was drawn, in which boot, and whose rows are named under it."""
+
+    n: int
+    opened_ns: int
+    boot: bytes
+    origin: str
+
+
+@dataclass(slots=True)
+class SpanRow:
+    """One epoch in one lane: a batch's key is `base + seq`; `first_held` is as of the last look."""
+
+    base: int
+    first_held: int
+    last: int
+
+
+@dataclass(slots=True)
+class LaneRow:
+    """One lane: the next key's number, and what it holds."""
+
+    next: int = 1
+    batches: int = 0
+    bytes: int = 0
+    parked: int = 0
+
+
+class Gone(NamedTuple):
+    """A batch as a DELETE found it."""
+
+    key: int
+    epoch_n: int
+    stream: str
+    rows: int
+    size: int
+    parked: str | None
+
+
+@dataclass(slots=True)
+class Tables:
+    """A copy of the small tables, changed by a draft and adopted after the commit."""
+
+    epochs: dict[bytes, Epoch] = field(default_factory=dict)
+    spans: dict[tuple[bytes, int], SpanRow] = field(default_factory=dict)
+    lanes: list[LaneRow] = field(default_factory=lambda: [LaneRow(), LaneRow(), LaneRow()])
+    account: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
+    marks: dict[tuple[str, str], bytes] = field(default_factory=dict)
+
+    @property
+    def commits(self) -> int:
+        """Number of the last commit; 0 when there was none."""
+        return self._commit()[0]
+
+    @property
+    def committed_ns(self) -> int:
+        """Time of the last commit."""
+        return self._commit()[1]
+
+    def _commit(self) -> tuple[int, int]:
+        value = self.marks.get(COMMIT, b"")
+        number, at = _COMMIT.unpack(value) if len(value) == _COMMIT.size else (0, 0)
+        return int(number), int(at)
+
+
+def read_tables(db: sqlite3.Connection) -> Tables:
+    """Read all five; the keys of a lane are checked against its last batch, by one look each."""
+    tables = Tables(
+        epochs={bytes(row[1]): Epoch(row[0], *row[2:]) for row in db.execute("SELECT * FROM epoch")},
+        lanes=[LaneRow(*row[1:]) for row in db.execute("SELECT * FROM lane ORDER BY lane")],
+        account={(row[0], row[1], row[2]): (row[3], row[4]) for row in db.execute("SELECT * FROM account")},
+        marks={(row[0], row[1]): row[2] for row in db.execute("SELECT * FROM mark")},
+    )
+    tables.spans = read_spans(db, tables.epochs)
+    for lane, row in enumerate(tables.lanes):
+        (last,) = db.execute("SELECT max(id) FROM batch WHERE id < ?", ((lane + 1) << KEY_BITS,)).fetchone()
+        if last is not None and last >> KEY_BITS == lane:
+            row.next = max(row.next, number_of(last) + 1)
+    return tables
+
+
+def read_spans(db: sqlite3.Connection, epochs: dict[bytes, Epoch]) -> dict[tuple[bytes, int], SpanRow]:
+    """Read the spans, in the order in which their epochs were stored."""
+    ids = {epoch.n: epoch_id for epoch_id, epoch in epochs.items()}
+    rows = db.execute("SELECT epoch_n, lane, base, first_held, last FROM span ORDER BY epoch_n, lane")
+    return {(ids[n], lane): SpanRow(base, first, last) for n, lane, base, first, last in rows if n in ids}
+
+
+class Draft:
+    """What one transaction makes of the tables: absolute values of every row it touches."""
+
+    def __init__(self, tables: Tables, *, origin: str, now_ns: int) -> None:
+        self._tables = tables
+        self._origin = origin
+        self.number = tables.commits + 1
+        self.lanes: dict[int, LaneRow] = {}
+        self.account: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self.spans: dict[tuple[bytes, int], SpanRow] = {}
+        self.marks: dict[tuple[str, str], bytes] = {COMMIT: _COMMIT.pack(self.number, now_ns)}
+        if tables.marks.get(CLEAN):
+            self.marks[CLEAN] = b""
+
+    def lane(self, lane: int) -> LaneRow:
+        """A lane's row, to be changed."""
+        if lane not in self.lanes:
+            row = self._tables.lanes[lane]
+            self.lanes[lane] = LaneRow(row.next, row.batches, row.bytes, row.parked)
+        return self.lanes[lane]
+
+    def count(self, stream: str, what: str, rows: int, *, size: int = 0, origin: str | None = None) -> None:
+        """Add to the account."""
+        key = (origin or self._origin, stream, what)
+        old_rows, old_size = self.account.get(key) or self._tables.account.get(key, (0, 0))
+        self.account[key] = (old_rows + rows, old_size + size)
+
+    def append(self, held: Held, *, is_received: bool = True) -> None:
+        """Take a new batch in; one that is salvaged was received long ago."""
+        lane = self.lane(held.name.lane)
+        lane.next = max(lane.next, number_of(held.key) + 1)
+        lane.batches += 1
+        lane.bytes += held.size
+        span = self.span(held.name.epoch, held.name.lane, base=held.key - held.name.seq)
+        span.last = max(span.last, held.name.seq)
+        if is_received:
+            self.count(held.stream, "received", held.rows, size=held.size)
+
+    def span(self, epoch: bytes, lane: int, *, base: int) -> SpanRow:
+        """A span's row, to be changed."""
+        key = (epoch, lane)
+        if key not in self.spans:
+            row = self._tables.spans.get(key) or SpanRow(base, 1, 0)
+            self.spans[key] = SpanRow(row.base, row.first_held, row.last)
+        return self.spans[key]
+
+    def delete(self, gone: Iterable[Gone], *, what: dict[int, str]) -> None:
+        """Take ended batches out; rotten ones left the account when they were found."""
+        ids = {epoch.n: (epoch_id, epoch.origin) for epoch_id, epoch in self._tables.epochs.items()}
+        for one in gone:
+            lane = self.lane(one.key >> KEY_BITS)
+            lane.batches -= 1
+            lane.bytes -= one.size
+            lane.parked -= one.parked is not None
+            epoch, origin = ids[one.epoch_n]
+            self.span(epoch, one.key >> KEY_BITS, base=0)
+            if one.parked != ROT:
+                self.count(one.stream, what[one.key], one.rows, size=one.size, origin=origin)
+
+    def adopt(self) -> None:
+        """The transaction holds: let the tables say so."""
+        tables = self._tables
+        for lane, row in self.lanes.items():
+            tables.lanes[lane] = row
+        tables.account.update(self.account)
+        tables.spans.update(self.spans)
+        tables.marks.update(self.marks)
+
+
+def number_of(key: int) -> int:
+    """The number of a key within its lane."""
+    return key & ((1 << KEY_BITS) - 1)
+
+
+def lane_rows(lanes: dict[int, LaneRow]) -> Sequence[tuple[int, int, int, int, int]]:
+    """As the table has them, for INSERT OR REPLACE."""
+    return [(lane, row.next, row.batches, row.bytes, row.parked) for lane, row in lanes.items()]
