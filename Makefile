@@ -31,7 +31,7 @@ test: .venv-wheel/wheel.stamp packages ## build the wheel, install it in an empt
 	@PYTHONSAFEPATH=1 EDGEPOST_TEST_INSTALLED=1 .venv-wheel/bin/python -m pytest $(PYTEST_ARGS)
 
 check: .venv/stamp ## format, lint, types, import floors, locks
-	@.venv/bin/ruff format --check --quiet . || { echo "make format puts these right:"; .venv/bin/ruff format --check .; }
+	@.venv/bin/ruff format --check --quiet . >/dev/null || { echo "make format puts these right:"; .venv/bin/ruff format --check --output-format concise .; }
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/mypy $(CODE) $(wildcard bench)
 	@PYTHONPATH=. .venv/bin/lint-imports --no-cache
