@@ -17,7 +17,7 @@ class BufferSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     Attributes:
         limit_bytes: most bytes on disk; then the oldest of the lowest lane above its share is evicted, and declared.
-        keep_free_percent: of the file system, left to others, at least 64 MiB; below it the buffer does not grow.
+        keep_free_percent: of the file system, never less than 64 MiB; below it the buffer does not grow.
         memory_bytes: most bytes held in memory while the disk fails.
         message_bytes: most bytes of one batch after compression; a larger one is halved by rows.
     """
