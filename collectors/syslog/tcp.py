@@ -20,14 +20,14 @@ from collectors.syslog.dialects import Origins, new_order
 from collectors.syslog.fast import parse_block, parse_frames
 from collectors.syslog.framing import DOUBT, Framer, Frames
 from collectors.syslog.lanes import LaneSorter
-from collectors.syslog.pump import NAP_SECONDS, After, Pump, finish
+from collectors.syslog.pump import After, Nap, Pump, finish
 from collectors.syslog.slow import Reading
 from collectors.syslog.sockets import keep_alive
 from collectors.syslog.times import Times
 
 READ_BYTES: Final = 65_536
 BUDGET_BYTES: Final = 16 << 20
-_NAP_BELOW_BYTES: Final = 16_384  # less than that in a nap: the sender is slower than we are
+_GATHER_BYTES: Final = 49_152  # may wait in the socket during a nap: less than a first window, 64 KiB
 _ACCEPTS: Final = 64  # at once, then the others have their turn
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ACCEPT_AGAIN_SECONDS: Final = 1.0
@@ -54,14 +54,13 @@ class TcpConnection:
     """Owns one accepted socket and what of its stream is not yet a message."""
 
     def __init__(self, sock: socket.socket, peer: Peer, service: "TcpService") -> None:
-        self.nap_seconds = NAP_SECONDS
+        self.nap = Nap(room=_GATHER_BYTES, has_window=True)
         self.read_at = time.monotonic()
         self._sock = sock
         self._peer = peer
         self._service = service
         self._framer = Framer(service.listener.max_message_bytes, service.sink.count)
         self._order = new_order()
-        self._gathered = 0  # bytes read since the last small chunk
 
     def fileno(self) -> int:
         """The socket's file descriptor."""
@@ -72,7 +71,7 @@ class TcpConnection:
         try:
             data = self._sock.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
-            return After.WAIT
+            return self.nap.after(0, is_full=False)
         except OSError:
             data = b""  # reset by the other end: what it had finished is here
         if not data:
@@ -85,15 +84,7 @@ class TcpConnection:
         self._service.budget.set(self, self._framer.held_bytes)
         if self._sock.fileno() < 0:  # it was this one that held most
             return After.CLOSED
-        return self._after(len(data))
-
-    def _after(self, size: int) -> After:
-        """Nap only when all since the last nap was little: a fast sender stopped by its window must not wait for us."""
-        self._gathered += size
-        if size >= _NAP_BELOW_BYTES:
-            return After.MORE
-        gathered, self._gathered = self._gathered, 0
-        return After.NAP if gathered < _NAP_BELOW_BYTES else After.MORE
+        return self.nap.after(len(data), is_full=len(data) == READ_BYTES)
 
     def end(self, reason: str | None) -> None:
         """Close from our side, counted; the beginning of a message that is held becomes a row, flagged `cut`."""

@@ -19,7 +19,7 @@ from collectors.syslog.datagrams import DatagramReader, Peer
 from collectors.syslog.dialects import Origins, new_order
 from collectors.syslog.fast import parse_block, parse_frames
 from collectors.syslog.lanes import LaneSorter
-from collectors.syslog.pump import NAP_SECONDS, After, finish
+from collectors.syslog.pump import NAP_SECONDS, After, Nap, finish
 from collectors.syslog.slow import Reading
 from collectors.syslog.sockets import granted_bytes, kernel_drops
 from collectors.syslog.times import Times
@@ -30,7 +30,6 @@ _TRAILER: Final = b"\0\r\n"
 _EMPTY: Final = re.compile(r"\Z")
 _KERNEL_BYTES: Final = 768  # what a datagram of syslog size takes of the receive buffer, measured
 _BURST_PER_SECOND: Final = 150_000  # that a nap must be able to sleep through
-_LEAST_NAP: Final = 0.001  # epoll counts in milliseconds
 
 
 class UdpService:
@@ -38,7 +37,6 @@ class UdpService:
 
     def __init__(self, sock: socket.socket, listener: Listener, *, sink: Sink, lanes: LaneSorter) -> None:
         self.failed: asyncio.Future[OSError] = asyncio.get_running_loop().create_future()
-        self.nap_seconds = 0.0
         self._sock = sock
         self._sink = sink
         self._lanes = lanes
@@ -46,10 +44,9 @@ class UdpService:
         self._reader = DatagramReader(sock, slot_bytes=DATAGRAM_BYTES)
         self._reading = Reading(listener.encoding, Times(listener.zone))
         self._order = new_order()
-        self._room = 2 * granted_bytes(sock) // _KERNEL_BYTES  # datagrams that the kernel can hold
+        room = 2 * granted_bytes(sock) / _KERNEL_BYTES  # datagrams that the kernel can hold
+        self.nap = Nap(room=room / 8, longest_seconds=min(NAP_SECONDS, room / _BURST_PER_SECOND))
         self._drops = 0
-        self._rate = 0.0
-        self._read_at = time.monotonic()
 
     def fileno(self) -> int:
         """The socket's file descriptor."""
@@ -77,7 +74,7 @@ class UdpService:
             self._fail(error)
         if data:
             self._take(data, peers)
-        return After.CLOSED if self.failed.done() else self._after(len(data), is_full=is_full)
+        return After.CLOSED if self.failed.done() else self.nap.after(len(data), is_full=is_full)
 
     def sweep(self) -> None:
         """Count what the kernel dropped since the last time."""
@@ -100,18 +97,6 @@ class UdpService:
     def _fail(self, error: OSError) -> None:
         if not self.failed.done():
             self.failed.set_result(error)
-
-    def _after(self, read: int, *, is_full: bool) -> After:
-        """Nap while what can come meanwhile fills an eighth of the kernel's room at most."""
-        now = time.monotonic()
-        rate = read / max(now - self._read_at, 1e-4)
-        self._rate = max(rate, self._rate * 0.7)
-        self._read_at = now
-        if not read:
-            return After.WAIT
-        longest = min(NAP_SECONDS, self._room / _BURST_PER_SECOND)
-        self.nap_seconds = min(longest, self._room / 8 / self._rate)
-        return After.MORE if is_full or self.nap_seconds < _LEAST_NAP else After.NAP
 
     def _take(self, data: list[bytes], peers: list[Peer]) -> None:
         origins = _origins(peers)
