@@ -49,11 +49,13 @@ format: .venv/stamp ## put format and simple lint right
 
 lock: .venv/stamp ## resolve requirements/*.txt anew from pyproject.toml (UPGRADE=1 takes newer versions)
 	@export UV_CUSTOM_COMPILE_COMMAND="make lock"; \
-	lock() { .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-	    --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) pyproject.toml "$$@"; }; \
-	lock -o requirements/run.txt; \
-	lock --extra demo --group build -c requirements/run.txt -o requirements/demo.txt; \
-	lock --extra demo --group dev -c requirements/demo.txt -o requirements/dev.txt
+	lock() { cp -p requirements/$$1.txt requirements/$$1.old; \
+	    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	    --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) pyproject.toml -o requirements/$$1.txt "$${@:2}"; \
+	    cmp -s requirements/$$1.txt requirements/$$1.old && mv requirements/$$1.old requirements/$$1.txt || rm requirements/$$1.old; }; \
+	lock run; \
+	lock demo --extra demo --group build -c requirements/run.txt; \
+	lock dev --extra demo --group dev -c requirements/demo.txt
 
 schema: .venv/stamp ## write config/schema.json from the settings
 	@PYTHONPATH=. .venv/bin/python -m agent.settings --schema > config/schema.json.new
