@@ -21,13 +21,13 @@ ORIGINS = Origins(RECEIVED, "tcp", peer="192.0.2.1", port=5140)
 RFC5424 = [
     "<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 - An application event",
     "<34>1 2003-10-11T22:14:15Z host su - ID47 - \ufeff'su root' failed",
-    "<14>1 2026-11-24T01:59:59.123456+07:00 h a 1 m [a b=\"c\"][d e=\"f\\\"g\" e=\"h\"] xin chào",
+    '<14>1 2026-11-24T01:59:59.123456+07:00 h a 1 m [a b="c"][d e="f\\"g" e="h"] xin chào',
     "<14>1 2026-02-30T01:59:59.123456+07:00 h a 1 m - no such day",
     "<192>1 2026-11-24T01:59:59Z h a 1 m - no such PRI",
     "<013>1 2026-11-24T01:59:59Z h a 1 m - leading zero",
     "<14>1 2026-11-24T01:59:59Z h a 1 m [a][a] twice",
-    "<14>1 2026-11-24T01:59:59Z h a 1 m [a b=\"c] broken off",
-    "<14>1 2026-11-24T01:59:59Z h a 1 m [a\\] b=\"x\"] backslash in the id",
+    '<14>1 2026-11-24T01:59:59Z h a 1 m [a b="c] broken off',
+    '<14>1 2026-11-24T01:59:59Z h a 1 m [a\\] b="x"] backslash in the id',
     "<14>1 2026-11-24T01:59:59+23:59 h a 1 m -  two blanks",
     "<14>1 2026-11-24T01:59:59+24:00 h a 1 m - no such zone",
     "<14>1 - - - - - - nothing but a message",
@@ -60,14 +60,54 @@ RFC3164 = [
     "<13>2026-11-24T01:59:59 host su: no zone",
     "<13>Oct 11 22:14:15 host %ASA-6-302013: Built <13>1 - - - - - - inside",
 ]
-OTHER = ["", " ", "plain", "<13>", "<13>x", "<>", "12 <13>x", "<13>Oct", "caf\u00e9 \u2028 \x85 \x1c", "<\u0661\u0663>Oct 11 22:14:15 h t: m"]
+OTHER = [
+    "",
+    " ",
+    "plain",
+    "<13>",
+    "<13>x",
+    "<>",
+    "12 <13>x",
+    "<13>Oct",
+    "caf\u00e9 \u2028 \x85 \x1c",
+    "<\u0661\u0663>Oct 11 22:14:15 h t: m",
+]
 
 fragments = st.sampled_from(
-    [*RFC5424, *RFC3164, *OTHER, "<13>", "1 ", "- ", "Oct 11 22:14:15 ", "[a b=\"c\"]", "[", "]", '"', "\\", ":", " ", "-"]
-    + ["\r", "\0", "\x0b", "\x0c", "\u2028", "\ufeff", "\u0664", "é", "2026-11-24T01:59:59.000Z ", "host ", "su[1]: ", "x" * 300]
+    [
+        *RFC5424,
+        *RFC3164,
+        *OTHER,
+        "<13>",
+        "1 ",
+        "- ",
+        "Oct 11 22:14:15 ",
+        '[a b="c"]',
+        "[",
+        "]",
+        '"',
+        "\\",
+        ":",
+        " ",
+        "-",
+        "\r",
+        "\0",
+        "\x0b",
+        "\x0c",
+        "\u2028",
+        "\ufeff",
+        "\u0664",
+        "é",
+        "2026-11-24T01:59:59.000Z ",
+        "host ",
+        "su[1]: ",
+        "x" * 300,
+    ]
 )
 hostile = st.lists(
-    st.one_of(fragments, st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=20)),
+    st.one_of(
+        fragments, st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=20)
+    ),
     max_size=6,
 ).map("".join)
 
@@ -132,7 +172,9 @@ def test_common_lines_are_taken_by_a_pattern(line: str) -> None:
 def test_a_dialect_that_took_most_lines_comes_first_next_time(good: str) -> None:
     order = new_order()
     (dialect,) = (each for each in order if each.pattern.findall(good)[0][0])
-    parse_block("\n".join([good] * 3 + ["x"]).encode(), origins=ORIGINS, reading=fast_reading(), order=order, doubt=NEVER)
+    parse_block(
+        "\n".join([good] * 3 + ["x"]).encode(), origins=ORIGINS, reading=fast_reading(), order=order, doubt=NEVER
+    )
     assert order[0] is dialect
     assert len(order) == len(new_order())
 
