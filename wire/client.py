@@ -181,9 +181,12 @@ class Client(aiomqtt.Client):
         """Subscribe at QoS 1.
 
         Raises:
-            NotDelivered: the broker refuses the subscription.
+            NotDelivered: the broker refuses the subscription, or the connection was lost meanwhile.
         """
-        codes = await self.subscribe(topic, qos=1)
+        try:
+            codes = await self.subscribe(topic, qos=1)
+        except aiomqtt.MqttError as error:
+            raise NotDelivered(f"not subscribed to {topic}: {error}") from error
         for code in codes:
             value = code.value if isinstance(code, ReasonCode) else int(code)
             if value >= 0x80:
