@@ -18,10 +18,12 @@ SALVAGED: Final = ".salvaged"
 _FAR: Final = 1 << 40  # keys a lane will never count through; where it goes on when its old keys cannot be read
 
 
-def set_aside(path: Path) -> None:
-    """Move a file and its WAL out of the way."""
+def set_aside(path: Path) -> Path:
+    """Move a file and its WAL out of the way; say where to."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    _move(path, _free(path, stamp))
+    target = _free(path, stamp)
+    _move(path, target)
+    return target
 
 
 def set_done(path: Path) -> None:
@@ -35,9 +37,8 @@ def waiting(folder: Path) -> list[Path]:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a damaged file for reading; its WAL is read too, and nothing is written."""
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA locking_mode=EXCLUSIVE")
+    """Open a damaged file for reading; its WAL is read too, and neither is written."""
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
     db.execute("PRAGMA trusted_schema=OFF")
     return db
 
@@ -75,3 +76,4 @@ def _move(source: Path, target: Path) -> None:
     for suffix in ("-wal", ""):
         with suppress(FileNotFoundError):
             Path(f"{source}{suffix}").rename(f"{target}{suffix}")
+    Path(f"{source}-shm").unlink(missing_ok=True)  # made by reading, of no use without its WAL

@@ -96,13 +96,14 @@ class Keeper:
 
     def _open_store(self) -> None:
         if self._damaged is not None:
-            self._set_aside(self._damaged)
+            damage.set_aside(self.path)
+            self._damaged, self._carried = None, self._damaged
         try:
             self.store = Store(self.path, self._origin, step=self._step)
         except DISK_ERRORS as error:
             if self._fault(error).state != CORRUPT:
                 raise
-            self._set_aside(damage.read_tables_of(self.path))
+            self._carried = damage.read_tables_of(damage.set_aside(self.path))
             self.store = Store(self.path, self._origin, step=self._step)
         self._note_stop(self._carried or self.store.tables)
         if self._carried is not None:
@@ -115,10 +116,6 @@ class Keeper:
             self.store.prune()
         self._take_keys()
         self.room.measure(self.store)
-
-    def _set_aside(self, tables: Tables) -> None:
-        damage.set_aside(self.path)
-        self._damaged, self._carried = None, tables
 
     def _note_stop(self, tables: Tables) -> None:
         """At the first opening: after an unclean stop intake is unknown since the last commit."""
@@ -216,6 +213,9 @@ class Keeper:
             self.names.spend(new)
             self._announced += new
             waiting.packed, waiting.changes = [], later
+        if later:
+            self._append(Kind.COMMIT, [], later)
+            waiting.changes = Changes()
         self.make_room(store)
 
     def _append(self, kind: Kind, new: Sequence[Held], changes: Changes) -> None:

@@ -46,7 +46,7 @@ class Newest:
     def read(self, lane: int, *, after: int, limit_bytes: int) -> list[Held] | None:
         """The oldest batches above a key, or None: then only the store knows."""
         tail = self._tails[lane]
-        if after + 1 < tail.since:
+        if max(after, lane << KEY_BITS) + 1 < tail.since:
             return None
         return take(tail.held, after=after, limit_bytes=limit_bytes)
 

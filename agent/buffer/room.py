@@ -34,6 +34,7 @@ class Room:
         self._in_flight = in_flight
         self._reserve = Reserve(folder, RESERVE_BYTES)
         self._wal_written = 0  # bytes in the WAL since the last checkpoint, by our own count
+        self._no_growth: int | None = None  # the limit since the disk became tight: what the store took then
         self.disk = Disk(0, 0)
         self.limit_bytes = settings.limit_bytes
         self.live_bytes = 0
@@ -59,11 +60,12 @@ class Room:
         self.disk = disk_of(self._folder)
         self.live_bytes = store.live_bytes()
         self.wal_bytes = store.wal_bytes()
-        self.limit_bytes = self._settings.limit_bytes
-        if self.is_tight:
-            self.limit_bytes = min(self.limit_bytes, max(FLOOR_BYTES, store.file_bytes() + WAL_BYTES))
-        else:
+        if not self.is_tight:
+            self._no_growth = None
             self._reserve.keep(self.disk, keep_free=self.keep_free)
+        elif self._no_growth is None:
+            self._no_growth = max(FLOOR_BYTES, store.file_bytes() + WAL_BYTES)
+        self.limit_bytes = min(self._settings.limit_bytes, self._no_growth or self._settings.limit_bytes)
 
     def excess(self) -> int:
         """Bytes to evict, nought while there is room."""

@@ -25,7 +25,7 @@ from wire.names import BatchName
 
 STEPS: Final = (
     *("open", "pragmas", "format", "tables"),
-    *("begin", "epoch", "delete", "insert", "park", "span", "lane", "account", "mark", "commit"),
+    *("begin", "epoch", "delete", "insert", "park", "span", "lane", "account", "mark", "commit", "committed"),
     *("read", "victims", "spans", "size", "checkpoint", "vacuum", "prune", "close"),
 )
 """Every point at which the disk can fail; `Store` tells its `step` hook each name just before it happens."""
@@ -129,6 +129,7 @@ class Store:
             yield
             self._step("commit")
             self._db.execute("COMMIT")
+            self._step("committed")
             is_done = True
         finally:
             if not is_done:
@@ -295,9 +296,9 @@ class Store:
         return good, rotten
 
     def fetch(self, key: int) -> Held | None:
-        """Read one batch as it lies there, whole or rotten."""
+        """Read one batch that is not parked, as it lies there, whole or rotten."""
         self._step("read")
-        row = self._db.execute(f"{_BATCH} {_FROM} WHERE b.id = ?", (key,)).fetchone()
+        row = self._db.execute(f"{_BATCH} {_FROM} WHERE b.id = ? AND b.parked IS NULL", (key,)).fetchone()
         return None if row is None else held_of(row)
 
     def oldest(self, lane: int, *, after: int, limit: int) -> list[Held]:

@@ -64,7 +64,7 @@ class Waiting:
         return key not in self.changes.done and key not in self.parked
 
     def for_commit(self, *, is_first: bool) -> tuple[Changes, Changes]:
-        """Split into what goes now and what stays: the first commit of an epoch leaves the ends of custody alone.
+        """Split into what goes now and what goes next: the first commit of an epoch leaves the ends of custody alone.
 
         It has one more call to make, so all commits make at most eight.
         """

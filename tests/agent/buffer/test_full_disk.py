@@ -1,0 +1,164 @@
+"""A real small file system, filled to its last byte by somebody else."""
+
+import random
+import subprocess
+from contextlib import contextmanager
+
+import pytest
+from parts.buffers import assert_account_closes, details, keeper, numbers, sealed
+
+from agent.buffer import read
+from agent.buffer.rows import Changes
+
+MIB = 1 << 20
+NOISE = random.Random(3).randbytes(50_000).hex()
+
+pytestmark = pytest.mark.root
+
+
+@contextmanager
+def small_disk(folder, size_mib):
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "tmpfs", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill_disk(folder):
+    """Take every byte that is left."""
+    with (folder / "somebody-elses").open("ab", buffering=0) as file:
+        for size in (MIB, 4096, 1):
+            try:
+                while file.write(bytes(size)) == size:
+                    pass
+            except OSError:
+                continue
+
+
+def free_disk(folder):
+    (folder / "somebody-elses").unlink()
+
+
+def fill(one, count, *, start=0, lane=1):
+    for number in range(start, start + count * 10, 10):
+        one.seal(sealed(number, 2, lane=lane, text=f"{number}{NOISE}"))
+        one.commit(Changes())
+
+
+def readable(one, lane=1):
+    found, after = [], 0
+    while batches := read.read(one, lane, after=after, limit_bytes=MIB):
+        found += batches
+        after = batches[-1].key
+    return found
+
+
+def expected(count, start=0):
+    return [number for first in range(start, start + count * 10, 10) for number in (first, first + 1)]
+
+
+def test_on_a_full_disk_batches_are_held_in_memory_and_nothing_is_lost(tmp_path):
+    with small_disk(tmp_path / "disk", 96) as disk:
+        one = keeper(disk)
+        fill(one, 20)
+        fill_disk(disk)
+        fill(one, 200, start=1000)
+        fill_disk(disk)
+        fill(one, 60, start=4000)
+        assert one.fault.state == "full"
+        assert len(one.memory) > 0
+        assert numbers(readable(one)) == expected(20) + expected(200, 1000) + expected(60, 4000)
+        free_disk(disk)
+        one.open()
+        assert one.fault is None
+        assert len(one.memory) == 0
+        assert numbers(readable(one)) == expected(20) + expected(200, 1000) + expected(60, 4000)
+        assert_account_closes(one.store)
+        one.close()
+
+
+def test_on_a_full_disk_custody_still_ends_and_its_room_is_used_again(tmp_path):
+    with small_disk(tmp_path / "disk", 96) as disk:
+        one = keeper(disk)
+        fill(one, 40)
+        fill_disk(disk)
+        for _ in range(20):
+            fill(one, 10, start=1000)
+            one.commit(Changes(done={held.key: "confirmed" for held in readable(one)}))
+        free_disk(disk)
+        one.open()
+        assert readable(one) == []
+        assert_account_closes(one.store)
+        one.close()
+
+
+def test_a_store_larger_than_its_floor_evicts_on_a_full_disk_and_stays_durable(tmp_path):
+    with small_disk(tmp_path / "disk", 160) as disk:
+        one = keeper(disk)
+        fill(one, 700)
+        assert (disk / "reserve").exists()
+        fill_disk(disk)
+        fill(one, 600, start=10_000, lane=0)
+        fill_disk(disk)
+        fill(one, 200, start=20_000, lane=0)
+        declared = details(readable(one, 0), "evicted")
+        assert declared
+        assert {entry["reason"] for entry in declared} == {"disk-full"}
+        assert one.fault is None
+        held = numbers(readable(one, 0))
+        assert held == expected(600, 10_000) + expected(200, 20_000)
+        left = numbers(readable(one))
+        assert sum(entry["rows"] for entry in declared) + len(left) == 1400
+        assert_account_closes(one.store)
+        free_disk(disk)
+        one.close()
+
+
+def test_the_reserve_is_given_up_when_the_disk_is_full_and_made_again_when_it_is_not(tmp_path):
+    with small_disk(tmp_path / "disk", 160) as disk:
+        one = keeper(disk)
+        fill(one, 1)
+        assert (disk / "reserve").stat().st_size == 16 * MIB
+        fill_disk(disk)
+        fill(one, 100, start=1000)
+        assert not (disk / "reserve").exists()
+        assert one.fault is None
+        free_disk(disk)
+        fill(one, 1, start=9000)
+        assert (disk / "reserve").stat().st_size == 16 * MIB
+        one.close()
+
+
+def test_a_store_begun_on_a_full_disk_starts_in_memory_and_reaches_the_disk_later(tmp_path):
+    with small_disk(tmp_path / "disk", 32) as disk:
+        fill_disk(disk)
+        one = keeper(disk)
+        fill(one, 10)
+        assert one.fault.state == "full"
+        assert numbers(readable(one)) == expected(10)
+        free_disk(disk)
+        one.open()
+        assert one.fault is None
+        assert numbers(readable(one)) == expected(10)
+        one.close()
+        assert numbers(readable(keeper(disk))) == expected(10)
+
+
+def test_a_disk_that_is_remounted_read_only_is_a_state_and_its_backlog_is_still_read(tmp_path):
+    with small_disk(tmp_path / "disk", 96) as disk:
+        one = keeper(disk)
+        fill(one, 10)
+        one.close()
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        two = keeper(disk)
+        fill(two, 5, start=1000)
+        assert two.fault.state == "read-only"
+        assert numbers(readable(two)) == expected(10) + expected(5, 1000)
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        two.open()
+        assert two.fault is None
+        assert sorted(numbers(readable(two))) == expected(10) + expected(5, 1000)
+        assert_account_closes(two.store)
+        two.close()
