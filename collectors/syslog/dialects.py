@@ -79,7 +79,7 @@ def new_order() -> list[Dialect]:
 def _build_rfc5424(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
     pri, seconds, milli, micro, zone, host, app, proc, msg, sd, message = zip(*found, strict=True)
     return zip(
-        _iso_column(times, map(add, seconds, zone), zip(milli, micro, strict=True)),
+        _iso_column(times, (seconds, zone, milli, micro)),
         *origins.columns(),
         [_FACILITY[each] for each in pri],
         [_SEVERITY[each] for each in pri],
@@ -110,8 +110,7 @@ def _knows_rfc3164(found: Found, times: Times) -> bool:
 
 def _build_rfc3164_iso(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
     pri, seconds, milli, micro, zone, host, tag, pid, message = zip(*found, strict=True)
-    column = _iso_column(times, map(add, seconds, zone), zip(milli, micro, strict=True))
-    return _rows_rfc3164(column, origins, (pri, host, tag, pid, message))
+    return _rows_rfc3164(_iso_column(times, (seconds, zone, milli, micro)), origins, (pri, host, tag, pid, message))
 
 
 def _knows_rfc3164_iso(found: Found, times: Times) -> bool:
@@ -135,14 +134,15 @@ def _rows_rfc3164(times: Iterable[int], origins: Origins, columns: tuple[Sequenc
     )
 
 
-def _iso_column(times: Times, keys: Iterable[str], fractions: Iterable[tuple[str, str]]) -> Iterable[int]:
-    keys = list(keys)
+def _iso_column(times: Times, columns: tuple[Sequence[str], ...]) -> Iterable[int]:
+    seconds, zone, milli, micro = columns
+    keys = list(map(add, seconds, zone))
     try:
         whole = list(map(times.iso.__getitem__, keys))
     except KeyError:
         times.learn_iso(keys)
         whole = list(map(times.iso.__getitem__, keys))
-    return [second + MILLIS[milli] + MICROS[micro] for second, (milli, micro) in zip(whole, fractions, strict=True)]
+    return map(add, whole, map(add, map(MILLIS.__getitem__, milli), map(MICROS.__getitem__, micro)))
 
 
 def _knows_iso(found: Found, times: Times) -> bool:

@@ -22,7 +22,6 @@ DOUBT: Final = re.compile(r"[1-9][0-9]{0,6} <|\Z", re.ASCII)
 
 _COUNT: Final = re.compile(rb"([1-9][0-9]{0,6}) (?=<)")
 _END: Final = re.compile(rb"[\n\0]")
-_DIGITS: Final = b"123456789"
 _TRAILER: Final = b"\0\r\n"  # an octet-counted message that carries a line end beside its count
 
 
@@ -60,14 +59,12 @@ class Framer:
         if self._held:
             data = self._held + data
         end = data.rfind(b"\n")
-        if end < 0 or data[0] in _DIGITS or data.find(b"\0", 0, end) >= 0:
+        if end <= 0 or b"\0" in data or _COUNT.match(data) or _COUNT.match(data, end + 1):
             return self.cut(data)
-        block = data[:end]
-        if self._has_long_line(block):
+        block, held = data[:end], data[end + 1 :]
+        if len(held) > self._max_bytes or self._has_long_line(block):
             return self.cut(data)
-        self._held = data[end + 1 :]
-        if len(self._held) > self._max_bytes or b"\0" in self._held:
-            return self.cut(data)
+        self._held = held
         if b"\r" in block:
             block = block.replace(b"\r\n", b"\n").removesuffix(b"\r")
         return Frames(block=block, data=data)

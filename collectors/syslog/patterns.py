@@ -19,7 +19,7 @@ _ISO: Final = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{3})(\d{3}|)|)(Z|[+-]\d\
 _BSD: Final = r"([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d)"
 _SD: Final = r"(-|(?:\[[^\]\\\n]*+(?:\\[^\n][^\]\\\n]*+)*+\])++)"  # ends where it must; what is inside: a memo
 _HOST: Final = r"(?!(?:19|20)\d\d |UTC |GMT |Z )([\w.:/@%~][\w.:/@%~-]{0,254}+)(?<!:)"  # no year, no zone, no tag
-_TAG: Final = r"([!-9;-Z\\^-~]{1,128}+)(?:\[([^\[\] \n]{1,128}+)\]: ?+|: )"
+_TAG: Final = r"([!#-9;?-Z\\^-z|~]{1,128}+)(?:\[([^\[\] \n]{1,128}+)\]: ?+|: )"
 _MESSAGE: Final = r"([^\n]++)"
 _ANY: Final = r"^[^\n]*+$"
 

@@ -30,9 +30,9 @@ _ISO: Final = re.compile(
 )
 _BLANKS: Final = re.compile(r"[ \t]{0,8}")
 _AFTER_TIME: Final = re.compile(r"(?P<colon>:)?(?:[ \t]{1,8}|\Z)")
-_HOST: Final = re.compile(r"([\w.:/@%~][\w.:/@%~-]{0,254})(?<!:)(?:[ \t]|\Z)", re.ASCII)
+_HOST: Final = re.compile(r"(-|[\w.:/@%~][\w.:/@%~-]{0,254})(?<!:)(?:[ \t]|\Z)", re.ASCII)
 _TAG: Final = re.compile(  # TAG, at most 128 of it, and the process id in brackets
-    r"(?P<app>[!-9;-Z\\^-~]{1,128})(?:\[(?P<pid>[^\[\] \n]{1,128})\](?:: ?| |\Z)|: |:\Z)"
+    r"(?P<app>[!#-9;?-Z\\^-z|~]{1,128})(?:\[(?P<pid>[^\[\] \n]{1,128})\](?:: ?| |\Z)|: |:\Z)"
 )
 _COLON: Final = re.compile(r" ?: ")
 _ZONES: Final = {"Z": UTC, "UTC": UTC, "GMT": UTC}

@@ -16,12 +16,12 @@ from typing import Any, Final
 from collectors.sink import Sink
 from collectors.syslog.config import Listener
 from collectors.syslog.datagrams import Peer
-from collectors.syslog.dialects import Origins, new_order
+from collectors.syslog.dialects import Dialect, Origins, new_order
 from collectors.syslog.fast import parse_block, parse_frames
 from collectors.syslog.framing import DOUBT, Framer, Frames
 from collectors.syslog.lanes import LaneSorter
 from collectors.syslog.pump import After, Nap, Pump, finish
-from collectors.syslog.slow import Reading
+from collectors.syslog.slow import Reading, Row
 from collectors.syslog.sockets import keep_alive
 from collectors.syslog.times import Times
 
@@ -99,24 +99,21 @@ class TcpConnection:
         self._sock.close()
 
     def _put(self, frames: Frames) -> None:
-        service = self._service
         origins = Origins(time.time_ns(), "tcp", peer=self._peer[0], port=self._peer[1])
-        if frames.block:
-            rows = parse_block(frames.block, origins=origins, reading=service.reading, order=self._order, doubt=DOUBT)
-            if rows is not None:
-                service.lanes.put(rows)
-                return
-            frames = self._framer.cut(frames.data)
-        if frames.messages:
-            service.lanes.put(
-                parse_frames(
-                    frames.messages,
-                    cut=frames.beginnings,
-                    origins=origins,
-                    reading=service.reading,
-                    order=self._order,
-                )
-            )
+        reading = self._service.reading
+        self._service.lanes.put(
+            read_rows(frames, framer=self._framer, origins=origins, reading=reading, order=self._order)
+        )
+
+
+def read_rows(frames: Frames, *, framer: Framer, origins: Origins, reading: Reading, order: list[Dialect]) -> list[Row]:
+    """Parse what a framer gave; a block whose lines turn out to be none is cut anew by the same framer."""
+    if frames.block:
+        rows = parse_block(frames.block, origins=origins, reading=reading, order=order, doubt=DOUBT)
+        if rows is not None:
+            return rows
+        frames = framer.cut(frames.data)
+    return parse_frames(frames.messages, cut=frames.beginnings, origins=origins, reading=reading, order=order)
 
 
 class TcpService:

@@ -1,0 +1,212 @@
+"""Streams over real sockets become rows; limits close connections and nothing that was received is lost."""
+
+import asyncio
+import socket
+
+import pytest
+from parts.collecting import collecting, listeners
+from parts.sinks import ListSink
+
+from collectors.syslog.pump import Pump
+from collectors.syslog.tcp import Budget
+
+LINE = b"<13>Oct 11 22:14:15 host su: %d\n"
+
+
+def connect(port: int, host: str = "127.0.0.1") -> socket.socket:
+    return socket.create_connection((host, port), timeout=5)
+
+
+async def closed_by_peer(sock: socket.socket) -> None:
+    """Wait until the other end has closed."""
+    sock.setblocking(False)
+    async with asyncio.timeout(5):
+        try:
+            while await asyncio.get_running_loop().sock_recv(sock, 100):
+                pass
+        except ConnectionError:
+            pass
+
+
+async def test_lines_of_a_connection_become_rows_with_its_sender() -> None:
+    sink = ListSink()
+    async with collecting(sink, "tcp://[::]:0") as (port,):
+        with connect(port) as sock:
+            sock.sendall(LINE % 1 + LINE % 2)
+            ours = sock.getsockname()
+            await sink.until(lambda: len(sink.rows) == 2)
+    assert ["1", "2"] == sink.column("message")
+    assert [ours] * 2 == list(zip(sink.column("peer"), sink.column("port"), strict=True))
+    assert ["tcp"] * 2 == sink.column("transport")
+
+
+async def test_all_framings_on_one_connection() -> None:
+    sink = ListSink()
+    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
+        with connect(port) as sock:
+            sock.sendall(b"<13>a\n7 <13>b\nc<13>d\0<13>e\r\n\n<13>f")
+        await sink.until(lambda: len(sink.rows) == 5)
+    assert ["a", "b\nc", "d", "e", "f"] == sink.column("message")
+    assert ["no-time"] * 5 == sink.column("flag")
+    assert sink.counted["empty"] == 1
+
+
+async def test_a_counted_message_that_breaks_off_is_a_row_flagged_cut() -> None:
+    sink = ListSink()
+    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
+        with connect(port) as sock:
+            sock.sendall(b"90 <13>Oct 11 22:14:15 h t: begun")
+        await sink.until(lambda: sink.rows)
+    assert (["begun"], ["cut"], 1) == (sink.column("message"), sink.column("flag"), sink.counted["cut"])
+
+
+async def test_many_lines_over_many_chunks_keep_their_order() -> None:
+    sink = ListSink()
+    count = 20_000
+    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
+        with connect(port) as sock:
+            data = b"".join(LINE % number for number in range(count))
+            await asyncio.get_running_loop().run_in_executor(None, sock.sendall, data)
+        await sink.until(lambda: len(sink.rows) == count, seconds=10)
+    assert [str(number) for number in range(count)] == sink.column("message")
+
+
+async def test_a_reset_loses_no_line_that_was_received() -> None:
+    sink = ListSink()
+    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
+        with connect(port) as sock:
+            sock.sendall(LINE % 1)
+            await sink.until(lambda: sink.rows)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        with connect(port) as sock:
+            sock.sendall(LINE % 2)
+            await sink.until(lambda: len(sink.rows) == 2)
+
+
+async def test_connections_over_the_limit_are_refused_and_counted() -> None:
+    sink = ListSink()
+    async with collecting(sink, "tcp://127.0.0.1:0", max_connections=2) as (port,):
+        with connect(port) as one, connect(port) as two:
+            for number, sock in enumerate((one, two), 1):
+                sock.sendall(LINE % number)
+                await sink.until(lambda number=number: len(sink.rows) == number)
+            with connect(port) as three:
+                await closed_by_peer(three)
+            await sink.until(lambda: listeners(sink)[0]["connections"] == 2)
+        assert sink.counted["connection-limit"] == 1
+        await sink.until(lambda: listeners(sink)[0]["connections"] == 0)
+        with connect(port) as four:
+            four.sendall(LINE % 4)
+            await sink.until(lambda: len(sink.rows) == 3)
+
+
+async def test_a_connection_that_sends_nothing_is_closed_and_what_it_held_is_a_row() -> None:
+    sink = ListSink()
+    async with collecting(sink, "tcp://127.0.0.1:0", idle_seconds=1) as (port,):
+        with connect(port) as sock:
+            sock.sendall(b"<13>Oct 11 22:14:15 h t: unfinished")
+            await closed_by_peer(sock)
+    assert (["unfinished"], ["cut"]) == (sink.column("message"), sink.column("flag"))
+    assert sink.counted["idle-connection"] == 1
+
+
+async def test_without_room_nothing_is_read_and_the_sender_waits() -> None:
+    sink = ListSink()
+    sink.fill()
+    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
+        with connect(port) as sock:
+            sock.setblocking(False)
+            sent = 0
+            loop = asyncio.get_running_loop()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    while True:
+                        await loop.sock_sendall(sock, LINE % sent * 2_000)
+                        sent += 1
+            assert not sink.rows
+            sink.empty()
+            await sink.until(lambda: len(sink.rows) >= 2_000 * sent)
+
+
+async def test_a_fast_sender_does_not_starve_a_slow_one() -> None:
+    sink = ListSink()
+    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
+        with connect(port) as fast, connect(port) as slow:
+            stop = asyncio.Event()
+            flood = asyncio.create_task(pour(fast, stop))
+            await sink.until(lambda: len(sink.rows) > 5_000)
+            slow.sendall(b"<13>Oct 11 22:14:15 slow su: here\n")
+            await sink.until(lambda: "slow" in sink.column("hostname")[-3_000:])
+            stop.set()
+            await flood
+
+
+async def pour(sock: socket.socket, stop: asyncio.Event) -> None:
+    sock.setblocking(False)
+    while not stop.is_set():
+        await asyncio.get_running_loop().sock_sendall(sock, LINE % 0 * 500)
+
+
+async def test_over_the_budget_the_connection_that_holds_most_is_closed(monkeypatch) -> None:
+    monkeypatch.setattr("collectors.syslog.collect.Budget", lambda: Budget(50_000))
+    sink = ListSink()
+    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
+        with connect(port) as small, connect(port) as large:
+            large.sendall(b"<13>Oct 11 22:14:15 large su: " + b"x" * 30_000)
+            small.sendall(b"<13>Oct 11 22:14:15 small su: " + b"x" * 25_000)
+            await closed_by_peer(large)
+            small.sendall(b"\n")
+            await sink.until(lambda: len(sink.rows) == 2)
+    assert ["large", "small"] == sink.column("hostname")
+    assert ["cut", None] == sink.column("flag")
+    assert sink.counted["read-budget"] == 1
+
+
+async def test_a_stop_reads_what_the_kernel_holds(monkeypatch) -> None:
+    monkeypatch.setattr(Pump, "_turn", lambda self, source: None)  # the reader never comes round to it
+    sink = ListSink()
+    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
+        with connect(port) as sock:
+            sock.sendall(b"".join(LINE % number for number in range(3_000)) + b"<13>Oct 11 22:14:15 h t: half")
+            await sink.until(lambda: listeners(sink)[0]["connections"] == 1)
+        assert not sink.rows
+    assert [*map(str, range(3_000)), "half"] == sink.column("message")
+
+
+async def test_a_stop_takes_connections_that_were_not_yet_accepted(monkeypatch) -> None:
+    sink = ListSink()
+    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
+        sock = connect(port)
+        sock.sendall(LINE % 1)  # and no turn of the loop until the stop
+    sock.close()
+    assert ["1"] == sink.column("message")
+
+
+async def test_urgency_beyond_the_limit_takes_the_normal_lane_in_its_place() -> None:
+    sink = ListSink()
+    async with collecting(sink, "tcp://127.0.0.1:0", limit=3) as (port,):
+        with connect(port) as sock:
+            sock.sendall(b"".join(b"<%d>Oct 11 22:14:15 h t: %d\n" % (11 if n % 2 else 14, n) for n in range(12)))
+        await sink.until(lambda: len(sink.rows) == 12)
+    by_lane = {lane.name: [int(row[13]) for _, its, row in sink.puts if its is lane] for _, lane, _ in sink.puts}
+    assert by_lane == {"URGENT": [1, 3, 5], "NORMAL": [0, 2, 4, 6, 7, 8, 9, 10, 11]}
+    assert sink.counted["urgent-limit"] == 3
+
+
+async def test_without_descriptors_the_listener_says_so_and_goes_on(monkeypatch) -> None:
+    monkeypatch.setattr("collectors.syslog.tcp._ACCEPT_AGAIN_SECONDS", 0.05)
+    sink = ListSink()
+    refusals = [OSError(24, "Too many open files")]
+    accept = socket.socket.accept
+
+    def accepting(self):
+        if refusals:
+            raise refusals.pop()
+        return accept(self)
+
+    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
+        monkeypatch.setattr(socket.socket, "accept", accepting)
+        with connect(port) as sock:
+            sock.sendall(LINE % 1)
+            await sink.until(lambda: sink.rows)
+    assert not refusals
