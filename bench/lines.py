@@ -1,6 +1,6 @@
 """Syslog lines as a province's devices say them: seeded, 150 to 250 bytes, RFC 3164 and 5424 half and half.
 
-In goes a seed and a count, out come distinct lines without a line end. The mix is fixed, so that a number measured
+In goes a seed and a count, out come lines without a line end. The mix is fixed, so that a number measured
 today can be compared with one of last year; `describe()` says it in words and every run prints it.
 
 Each line carries its own time: RFC 3164 to the second, RFC 5424 to the microsecond as rsyslog and systemd write it,
@@ -10,13 +10,15 @@ so a memo of time stamps helps with the one and must bear the other.
 import random
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 SEED = 20260101
 HOSTS, APPS, ADDRESSES, USERS = 400, 24, 5_000, 300
 ERR_SHARE = 0.02
 MIN_BYTES, MAX_BYTES = 150, 250
 _INFO, _ERR = 6, 3
-_LINES_PER_SECOND = 5_000  # how fast the lines' own clock runs
+LINES_PER_SECOND = 5_000  # how fast the lines' own clock runs
+MOST_IN_A_ROW = 5  # a device says 1 to 5 lines in a row, the average is 3
 
 _USERS = ("nguyen.van.an", "tran.thi.binh", "le.hoang", "pham.quang", "svc-backup", "root", "admin", "camera")
 _PATHS = ("/api/v1/devices", "/thong-bao/2024", "/login", "/static/app.js", "/camera/12/snapshot.jpg", "/ho-so/nop")
@@ -32,7 +34,22 @@ _TAILS = (
 )
 
 Draw = random.Random
-Message = Callable[[Draw], str]
+
+
+class Talk(NamedTuple):
+    """One device speaking of one thing: it says a few lines in a row, as devices do."""
+
+    host: str
+    app: str
+    pid: int
+    pri: int
+    user: str
+    peer: str
+    target: str
+    port: int
+
+
+Message = Callable[[Talk, Draw], str]
 
 
 def _some(count: int, draw: Draw) -> int:
@@ -50,67 +67,84 @@ def _user(draw: Draw) -> str:
     return f"{_USERS[n % len(_USERS)]}{n // len(_USERS)}"
 
 
-def _sshd(draw: Draw) -> str:
-    how = draw.choice(("Accepted publickey", "Failed password", "Accepted password"))
-    return f"{how} for {_user(draw)} from {_address(draw)} port {draw.randrange(1024, 65536)} ssh2"
+def _sshd(talk: Talk, draw: Draw) -> str:
+    how = draw.choice(("Accepted publickey", "Failed password", "Accepted password", "Disconnected from"))
+    return f"{how} for {talk.user} from {talk.peer} port {talk.port} ssh2"
 
 
-def _firewall(draw: Draw) -> str:
+def _firewall(talk: Talk, draw: Draw) -> str:
     return (
-        f"[UFW BLOCK] IN=eth0 OUT= SRC={_address(draw)} DST={_address(draw)} LEN={draw.randrange(40, 1500)} TOS=0x00 "
-        f"TTL={draw.randrange(40, 128)} ID={draw.randrange(65536)} PROTO=TCP SPT={draw.randrange(65536)} DPT=22 SYN"
+        f"[UFW BLOCK] IN=eth0 OUT= SRC={talk.peer} DST={talk.target} LEN={draw.choice((40, 44, 52, 60, 1420))} TOS=0x00 "
+        f"TTL={draw.choice((55, 63, 117, 244))} ID={draw.randrange(65536)} PROTO=TCP SPT={talk.port} DPT=22 SYN"
     )
 
 
-def _nginx(draw: Draw) -> str:
+def _nginx(talk: Talk, draw: Draw) -> str:
     return (
-        f'{_address(draw)} - - "GET {draw.choice(_PATHS)}?id={draw.randrange(100_000)} HTTP/1.1" '
-        f'{draw.choice((200, 200, 200, 304, 404, 502))} {draw.randrange(60_000)} "-" "{draw.choice(_AGENTS)}"'
+        f'{talk.peer} - - "GET {draw.choice(_PATHS)}?id={draw.randrange(100_000)} HTTP/1.1" '
+        f'{draw.choice((200, 200, 200, 304, 404, 502))} {draw.randrange(60_000)} "-" "{_AGENTS[talk.port % len(_AGENTS)]}"'
     )
 
 
-def _fortigate(draw: Draw) -> str:
+def _fortigate(talk: Talk, draw: Draw) -> str:
     return (
-        f'logid="0000000013" type="traffic" subtype="forward" srcip={_address(draw)} srcport={draw.randrange(65536)} '
-        f'dstip={_address(draw)} action="{draw.choice(("accept", "close", "deny"))}" policyid={draw.randrange(90)}'
+        f'logid="0000000013" type="traffic" subtype="forward" srcip={talk.peer} srcport={draw.randrange(1024, 65536)} '
+        f'dstip={talk.target} action="{draw.choice(("accept", "close", "deny"))}" policyid={draw.randrange(90)}'
     )
 
 
-def _asa(draw: Draw) -> str:
+def _asa(talk: Talk, draw: Draw) -> str:
     return (
-        f"%ASA-6-302013: Built inbound TCP connection {draw.randrange(9_999_999)} for outside:{_address(draw)}/"
-        f"{draw.randrange(65536)} to inside:{_address(draw)}/443"
+        f"%ASA-6-302013: Built inbound TCP connection {draw.randrange(9_999_999)} for outside:{talk.peer}/"
+        f"{draw.randrange(1024, 65536)} to inside:{talk.target}/443"
     )
 
 
-def _systemd(draw: Draw) -> str:
+def _systemd(_: Talk, draw: Draw) -> str:
     return f"Started {draw.choice(_UNITS)}, unit run-{draw.randrange(100_000)}.service, by uid {draw.randrange(2000)}."
 
 
-def _postfix(draw: Draw) -> str:
+def _postfix(talk: Talk, draw: Draw) -> str:
     return (
-        f"{draw.randrange(1 << 40):010X}: to=<{_user(draw)}@example.gov.vn>, relay=mx{draw.randrange(4)}.example.gov.vn"
-        f"[{_address(draw)}]:25, delay={draw.random() * 9:.2f}, dsn=2.0.0, status=sent (250 2.0.0 Ok)"
+        f"{draw.randrange(1 << 40):010X}: to=<{talk.user}@example.gov.vn>, relay=mx{draw.randrange(4)}.example.gov.vn"
+        f"[10.20.0.{draw.randrange(4)}]:25, delay={draw.random() * 9:.2f}, dsn=2.0.0, status=sent (250 2.0.0 Ok)"
     )
 
 
-def _modbus(draw: Draw) -> str:
+def _modbus(talk: Talk, draw: Draw) -> str:
     return (
         f"poll station={draw.randrange(120)} register={draw.randrange(40_000, 40_400)} value={draw.random() * 400:.3f} "
-        f"quality=good cycle_ms={draw.randrange(5, 900)} gateway={_address(draw)}"
+        f"quality=good cycle_ms={draw.randrange(5, 900)} gateway={talk.peer}"
     )
 
 
-_SAY: tuple[tuple[str, Message], ...] = (
-    ("sshd", _sshd),
-    ("kernel", _firewall),
-    ("nginx", _nginx),
-    ("fortigate", _fortigate),
-    ("asa", _asa),
-    ("systemd", _systemd),
-    ("postfix", _postfix),
-    ("modbusd", _modbus),
-)
+_SAY: dict[str, Message] = {
+    "sshd": _sshd,
+    "kernel": _firewall,
+    "nginx": _nginx,
+    "fortigate": _fortigate,
+    "asa": _asa,
+    "systemd": _systemd,
+    "postfix": _postfix,
+    "modbusd": _modbus,
+}
+
+
+def _talk(draw: Draw) -> Talk:
+    name = draw.choice(tuple(_SAY))
+    app = name if draw.random() < 0.5 else f"{name}-{draw.randrange(APPS // len(_SAY) - 1)}"
+    host = f"xa-{_some(HOSTS, draw):03d}"
+    forks = name in {"sshd", "postfix"}  # a process of its own per session; other daemons keep their pid for weeks
+    return Talk(
+        host,
+        app,
+        draw.randrange(200, 32768) if forks else 300 + sum(map(ord, app + host)) * 7,
+        8 * draw.choice((3, 4, 10, 16, 20, 23)),
+        _user(draw),
+        _address(draw),
+        _address(draw),
+        draw.randrange(1024, 65536),
+    )
 
 
 def _fill(line: str, draw: Draw) -> bytes:
@@ -126,43 +160,36 @@ def _pid(app: str, host: str, draw: Draw) -> int:
     return draw.randrange(200, 32768) if app.startswith(("sshd", "postfix")) else 300 + sum(map(ord, app + host)) * 7
 
 
-def _rfc3164(message: str, *, pri: int, app: str, host: str, at: float, draw: Draw) -> str:
+def _rfc3164(message: str, *, pri: int, talk: Talk, at: float) -> str:
     moment = time.gmtime(at)
     stamp = f"{time.strftime('%b', moment)} {moment.tm_mday:2d} {time.strftime('%H:%M:%S', moment)}"
-    return f"<{pri}>{stamp} {host} {app}[{_pid(app, host, draw)}]: {message}"
+    return f"<{pri}>{stamp} {talk.host} {talk.app}[{talk.pid}]: {message}"
 
 
-def _rfc5424(message: str, *, pri: int, app: str, host: str, at: float, draw: Draw) -> str:
+def _rfc5424(message: str, *, pri: int, talk: Talk, at: float) -> str:
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1e6):06d}Z"
-    data = f'[meta sequenceId="{int(at * _LINES_PER_SECOND) % (1 << 20)}"]' if draw.random() < 0.3 else "-"
-    return f"<{pri}>1 {stamp} {host}.edge.example.gov.vn {app} {_pid(app, host, draw)} - {data} {message}"
+    number = int(at * LINES_PER_SECOND) % (1 << 20)
+    data = f'[meta sequenceId="{number}"]' if talk.port % 10 < 3 else "-"
+    return f"<{pri}>1 {stamp} {talk.host}.edge.example.gov.vn {talk.app} {talk.pid} - {data} {message}"
 
 
 def lines(count: int, *, seed: int = SEED, start: float | None = None) -> Iterator[bytes]:
-    """Yield `count` distinct lines; equal seeds and starts give equal lines."""
+    """Yield `count` lines; equal seeds and starts give equal ones."""
     draw = random.Random(seed)
     start = time.time() if start is None else start
+    left, talk, render = 0, _talk(draw), _rfc3164
     for n in range(count):
-        name, say = _SAY[draw.randrange(len(_SAY))]
-        severity = _ERR if draw.random() < ERR_SHARE else _INFO
-        render = _rfc5424 if n % 2 else _rfc3164
-        app = name if draw.random() < 0.5 else f"{name}-{draw.randrange(APPS // len(_SAY) - 1)}"
-        yield _fill(
-            render(
-                say(draw),
-                pri=8 * draw.choice((3, 4, 10, 16, 20, 23)) + severity,
-                app=app,
-                host=f"xa-{_some(HOSTS, draw):03d}",
-                at=start + n / _LINES_PER_SECOND,
-                draw=draw,
-            ),
-            draw,
-        )
+        if left == 0:
+            left, talk, render = draw.randrange(1, MOST_IN_A_ROW + 1), _talk(draw), draw.choice((_rfc3164, _rfc5424))
+        left -= 1
+        pri = talk.pri + (_ERR if draw.random() < ERR_SHARE else _INFO)
+        message = _SAY[talk.app.partition("-")[0]](talk, draw)
+        yield _fill(render(message, pri=pri, talk=talk, at=start + n / LINES_PER_SECOND), draw)
 
 
 def describe() -> str:
     """Say the mix in one line, for the head of every report."""
     return (
         f"seed {SEED}; RFC 3164 and RFC 5424 half and half, 150-250 bytes; severity {ERR_SHARE:.0%} err, rest info; "
-        f"{HOSTS} hosts, {APPS} apps, {ADDRESSES} addresses, {USERS} users, a tenth of them in 46 % of the lines"
+        f"{HOSTS} hosts, {APPS} apps, {ADDRESSES} addresses, {USERS} users, a tenth of them in 46 % of the lines; 1 to {MOST_IN_A_ROW} lines of one device in a row"
     )

@@ -25,10 +25,10 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def pss_bytes(pid: int) -> int:
-    """Proportional set size now."""
+def memory_bytes(pid: int, kind: str = "Pss") -> int:
+    """Proportional (`Pss`) or resident (`Rss`) set size now."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(f"{kind}:"):
             return int(line.split()[1]) * 1024
     return 0
 
@@ -49,14 +49,16 @@ class Cost:
     cpu_seconds: float
     write_bytes: int
     pss_bytes: int
+    rss_bytes: int
 
     def since(self, before: "Cost") -> "Cost":
-        """The difference; PSS is the present one."""
+        """The difference; memory is the present one."""
         return Cost(
             self.at - before.at,
             self.cpu_seconds - before.cpu_seconds,
             self.write_bytes - before.write_bytes,
             self.pss_bytes,
+            self.rss_bytes,
         )
 
 
@@ -66,7 +68,8 @@ def cost(pids: Sequence[int]) -> Cost:
         time.perf_counter(),
         sum(map(cpu_seconds, pids)),
         sum(map(write_bytes, pids)),
-        sum(map(pss_bytes, pids)),
+        sum(map(memory_bytes, pids)),
+        sum(memory_bytes(pid, "Rss") for pid in pids),
     )
 
 

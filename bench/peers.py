@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,6 @@ class Rsyslog:
         (self.folder / "spool").mkdir(parents=True)
         self.port = free_port()
         self._sink = Part("sink.py")
-        self._confirmed_before = 0
         buffer = f'rcvbufSize="{receive_buffer}"' if receive_buffer else ""
         values = {"folder": self.folder, "queue": QUEUES[queue], "out": self._sink.first["port"], "buffer": buffer}
         (self.folder / "rsyslog.conf").write_text(_CONFIG.format(port=self.port, **values), encoding="ascii")
@@ -71,10 +69,9 @@ class Rsyslog:
         """Lines that the sink has read since the start."""
         return int(self._sink.ask()["lines"])
 
-    def lateness_ms(self) -> list[float] | None:
-        """Median, p99 and maximum from sending to the sink, of the stamped lines since the last question."""
-        late: list[float] | None = self._sink.ask()["late_ms"]
-        return late
+    def ask_sink(self) -> dict[str, Any]:
+        """What the sink has read, with `late_ms` of the stamped lines since the last question."""
+        return self._sink.ask()
 
     def counted_lost(self) -> int | None:
         """What it says itself that it lost: nothing, imudp does not read the kernel's drops."""
@@ -93,16 +90,3 @@ class Rsyslog:
         self._process.kill()
         self._process.wait()
         self._sink.end()
-
-
-def settle(peer: Any, *, quiet_seconds: float = 1.0, most_seconds: float = 60.0) -> int:
-    """Wait until nothing more arrives; give what was delivered."""
-    last, since, until = -1, time.monotonic(), time.monotonic() + most_seconds
-    while time.monotonic() < until:
-        now = peer.delivered()
-        if now != last:
-            last, since = now, time.monotonic()
-        elif time.monotonic() - since > quiet_seconds:
-            break
-        time.sleep(0.1)
-    return int(last)

@@ -1,0 +1,177 @@
+"""The measurements. Each takes a contestant (`rig.Edgepost` or `peers.Rsyslog`) and gives numbers by name.
+
+A contestant has `name`, `port`, `pid`, `beside` (pids of the parts behind it), `delivered()`, `counted_lost()`,
+`wire()`, `stop()`. CPU is user + system of all threads of the one process `pid`, over the time from the first line to
+the last one delivered. One generator serves a case; its cost and that of the parts behind are printed beside.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from measure import Cost, Part, cost
+from places import socket_facts, wait_for
+from watch_part import lateness
+
+Numbers = dict[str, Any]
+UDP_STEP = 1.15  # between two rates of the ladder
+LEAST_RATE, MOST_RATE = 5_000, 600_000
+PEERS = {"tcp": 8, "udp": 40}
+POLL_SECONDS = 0.1
+
+
+@contextmanager
+def generator(contestant: Any, transport: str) -> Iterator[Part]:
+    """A generator that has rendered its lines and points at the contestant."""
+    part = Part("generate.py", transport, f"127.0.0.1:{contestant.port}", "--peers", str(PEERS[transport]))
+    try:
+        yield part
+    finally:
+        part.end()
+
+
+class Stretch:
+    """Costs of everything between two moments, and the highest memory seen when asked on the way."""
+
+    def __init__(self, contestant: Any) -> None:
+        self._contestant = contestant
+        self._before = cost([contestant.pid])
+        self._beside = {name: cost([pid]) for name, pid in contestant.beside.items()}
+        self._wire = contestant.wire()
+        self.most_pss = self._before.pss_bytes
+
+    def look(self) -> None:
+        """Note the memory now."""
+        self.most_pss = max(self.most_pss, cost([self._contestant.pid]).pss_bytes)
+
+    def numbers(self, events: int, *, generated: Numbers) -> Numbers:
+        """What each event cost."""
+        used: Cost = cost([self._contestant.pid]).since(self._before)
+        wire_bytes, wire_rows = (now - then for now, then in zip(self._contestant.wire(), self._wire, strict=True))
+        beside = {
+            f"{name} us": 1e6 * cost([pid]).since(self._beside[name]).cpu_seconds / events
+            for name, pid in self._contestant.beside.items()
+        }
+        return {
+            "cpu us": 1e6 * used.cpu_seconds / events,
+            "pss MB": max(self.most_pss, used.pss_bytes) / 1e6,
+            "rss MB": used.rss_bytes / 1e6,
+            "wire B": wire_bytes / max(1, wire_rows),
+            "disk B": used.write_bytes / events,
+            "generator us": 1e6 * generated["cpu_seconds"] / events,
+            **beside,
+        }
+
+
+def tcp_max(contestant: Any, *, count: int) -> Numbers:
+    """As many lines as it takes in over TCP, from the first one sent to the last one delivered."""
+    with generator(contestant, "tcp") as source:
+        warm = contestant.delivered() + int(source.ask(count=50_000)["sent"])
+        wait_for(lambda: contestant.delivered() >= warm, seconds=60, what="the warm-up is delivered")
+        stretch, started = Stretch(contestant), time.perf_counter()
+        source.order(count=count)
+
+        def is_done() -> bool:
+            stretch.look()
+            return bool(contestant.delivered() >= warm + count)
+
+        wait_for(is_done, seconds=300, what="all lines are delivered", every=POLL_SECONDS)
+        seconds = time.perf_counter() - started
+        return {"events/s": count / seconds, **stretch.numbers(count, generated=source.answer())}
+
+
+def udp_max(contestant: Any, *, seconds: float, start: float, tries: int = 2) -> Numbers:
+    """The highest rate of a ladder at which none of `tries` runs loses a datagram."""
+    best: Numbers = {"events/s": 0.0}
+    with generator(contestant, "udp") as source:
+        _flood(contestant, source, count=20_000, rate=20_000)
+        rate = start
+        while rate < MOST_RATE:
+            runs = [_flood(contestant, source, count=int(rate * seconds), rate=rate) for _ in range(tries)]
+            first = next((one for one in runs if one["lost"]), None)
+            if first is not None and not best["events/s"] and rate > LEAST_RATE:
+                rate /= 2
+                continue
+            if first is not None:
+                best |= {"next rate": first["rate"], "lost there": first["lost"], "counted there": first["counted"]}
+                break
+            best |= {
+                "events/s": min(one["rate"] for one in runs),
+                **{key: value for key, value in runs[0].items() if key.endswith(("us", "MB"))},
+            }
+            rate *= UDP_STEP
+    granted = socket_facts("udp", contestant.port)
+    return best | {"granted B": granted["receive_buffer"] if granted else 0}
+
+
+def _flood(contestant: Any, source: Part, *, count: int, rate: float) -> Numbers:
+    """Send at a rate; give what was lost, and what the contestant counted of it."""
+    before, counted = contestant.delivered(), contestant.counted_lost()
+    stretch = Stretch(contestant)
+    generated = source.ask(count=count, rate=rate)
+    arrived = _settle(contestant, before + count) - before
+    lost_as_counted = None if counted is None else contestant.counted_lost() - counted
+    held = count / generated["seconds"]
+    return {
+        "lost": count - arrived,
+        "counted": lost_as_counted,
+        "rate": held,
+        **stretch.numbers(count, generated=generated),
+    }
+
+
+def _settle(contestant: Any, goal: int, *, quiet_seconds: float = 2.0, most_seconds: float = 60.0) -> int:
+    """Wait until the goal is reached or nothing more arrives; give what was delivered."""
+    last, since = -1, time.monotonic()
+    until = since + most_seconds
+    while last < goal and time.monotonic() < until and time.monotonic() - since < quiet_seconds:
+        now = int(contestant.delivered())
+        if now != last:
+            last, since = now, time.monotonic()
+        time.sleep(POLL_SECONDS)
+    return last
+
+
+def steady(contestant: Any, *, rate: float, seconds: float) -> Numbers:
+    """An ordinary load over TCP: cost of an event. Two or three lines a call, each half millisecond, in turn over the connections."""
+    with generator(contestant, "tcp") as source:
+        warm = contestant.delivered() + int(source.ask(count=int(2 * rate), rate=rate)["sent"])
+        wait_for(lambda: contestant.delivered() >= warm, seconds=60, what="the warm-up is delivered")
+        stretch = Stretch(contestant)
+        generated = source.ask(count=int(rate * seconds), rate=rate)
+        wait_for(lambda: contestant.delivered() >= warm + generated["sent"], seconds=60, what="all is delivered")
+        return {
+            "events/s": generated["sent"] / generated["seconds"],
+            **stretch.numbers(int(generated["sent"]), generated=generated),
+        }
+
+
+def latency(contestant: Any, *, rate: float, seconds: float) -> Numbers:
+    """Socket to sink at an ordinary load, in ms: the moment of sending stands in each line."""
+    with generator(contestant, "tcp") as source, lateness(contestant) as ask:
+        source.ask(count=int(rate), rate=rate, stamped=True)
+        time.sleep(2)
+        ask()
+        source.ask(count=int(rate * seconds), rate=rate, stamped=True)
+        time.sleep(2)
+        said = ask()
+        median, p99, most = said["late_ms"] or (None, None, None)
+        found: Numbers = {"median ms": median, "p99 ms": p99, "max ms": most}
+        if said.get("rows"):
+            found["wire B"] = said["up_bytes"] / said["rows"]
+            found["receipts B"] = said["down_bytes"] / said["rows"]
+        return found
+
+
+def idle(contestant: Any, *, seconds: float) -> Numbers:
+    """Nothing arrives: memory, and the part of a core that it takes to wait."""
+    time.sleep(3)
+    before = cost([contestant.pid])
+    time.sleep(seconds)
+    used = cost([contestant.pid]).since(before)
+    return {
+        "idle cpu %": 100 * used.cpu_seconds / used.at,
+        "idle pss MB": used.pss_bytes / 1e6,
+        "idle rss MB": used.rss_bytes / 1e6,
+    }

@@ -1,0 +1,21 @@
+"""Who tells how late lines are: rsyslog's sink itself, for edgepost a listener beside the receiver."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from measure import Part
+from rig import Edgepost
+
+
+@contextmanager
+def lateness(contestant: Any) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Give a question whose answer has `late_ms` (median, p99, maximum) since the last time it was asked."""
+    if not isinstance(contestant, Edgepost):
+        yield contestant.ask_sink
+        return
+    part = Part("watch.py", str(contestant.broker_port))
+    try:
+        yield part.ask
+    finally:
+        part.end()
