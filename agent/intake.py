@@ -1,6 +1,6 @@
 """Intake: from rows to sealed batches, and the moment at which they are committed.
 
-    Sink.put ──encode──► open batch of (stream, lane) ──1,000 rows or 256 KiB──► sealed ──► buffer.seal (compresses)
+    Sink.put ──encode──► open batch of (stream, lane) ──2,500 rows or 512 KiB──► sealed ──► buffer.seal (compresses)
                                                      └─200 ms (urgent: 50 ms)──► sealed ──► buffer.commit (durable)
 
 Invariants:
@@ -22,8 +22,8 @@ from agent.taps import Tap
 from collectors.sink import Lane, Stream
 
 LIMIT_BYTES: Final = 32 << 20
-BATCH_ROWS: Final = 1_000
-BATCH_BYTES: Final = 256 << 10
+BATCH_ROWS: Final = 2_500
+BATCH_BYTES: Final = 512 << 10
 URGENT_SECONDS: Final = 0.05
 CONNECTED_SECONDS: Final = 0.2
 ALONE_SECONDS: Final = 1.0  # nobody waits for the rows, so fewer and larger commits spare the disk

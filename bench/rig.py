@@ -154,14 +154,9 @@ class Edgepost:
         except NoAgent:
             return {}
 
-    def account(self) -> dict[str, int]:
-        """Rows of syslog by what became of them."""
-        entries = self.status().get("buffer", {}).get("account", [])
-        return {one["what"]: one["rows"] for one in entries if one["stream"] == "syslog"}
-
     def delivered(self) -> int:
-        """Rows receipted by the center."""
-        return self.account().get("confirmed", 0)
+        """Rows receipted by the center; the account has them up to a second later, when the discard is committed."""
+        return int(self.status().get("forward", {}).get("receipted_rows", {}).get("syslog", 0))
 
     def counted_lost(self) -> int:
         """Every loss that the agent says it had, the kernel's drops included."""

@@ -7,7 +7,7 @@ buffer ──read──► lanes ──► window ──publish──► broker
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -49,6 +49,7 @@ class Sender:
         self.health: Callable[[], str] = lambda: ""
         self.watchers: dict[BatchName, asyncio.Queue[tuple[str, int]]] = {}
         self.sent_batches = self.sent_bytes = self.sent_rows = self.resent = self.parked = 0
+        self.receipted: Counter[str] = Counter()  # rows by stream, since the start
         self.last_receipt_ns: int | None = None
         self.no_subscriber_ns: int | None = None
         self.denied: str | None = None
@@ -263,6 +264,7 @@ class Carry:
         self._sender.tell(receipt.name, f"receipt {group} {receipt.outcome}")
         match verdict:
             case Verdict.DONE:
+                self._sender.receipted[flight.held.stream] += flight.held.rows
                 self._end(flight, "confirmed")
             case Verdict.SLOW:
                 self._slow_until = time.monotonic() + SLOW_SECONDS

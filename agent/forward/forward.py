@@ -181,6 +181,7 @@ class Forward:
             "sent_batches": sender.sent_batches,
             "sent_bytes": sender.sent_bytes,
             "sent_rows": sender.sent_rows,
+            "receipted_rows": dict(sender.receipted),
             "resent": sender.resent,
             "parked": sender.parked,
         }

@@ -1,6 +1,6 @@
-"""What the fast patterns find, column by column: one dialect per pattern.
+"""What the fast patterns find, column by column; a pattern may take more than one dialect.
 
-    [(pri, seconds, ..., message), ...] ──zip──► columns ──memos──► columns ──zip──► rows
+    [(pri, seconds, ..., message, line), ...] ──zip──► columns ──memos──► columns ──zip──► rows
 
 A memo answers what a pattern cannot decide: whether PRI is at most 191, whether a date exists, whether structured data
 is valid. What it does not know raises KeyError before the first row is made; then each line is asked for alone.
@@ -13,15 +13,16 @@ from typing import Any, Final, NamedTuple
 
 from collectors.syslog import patterns
 from collectors.syslog.slow import Origin, Row
-from collectors.syslog.structured_data import read_elements
+from collectors.syslog.structured_data import read_elements, read_simple
 from collectors.syslog.times import MICROS, MILLIS, Times
 
 Found = tuple[str, ...]
-"""One line as its pattern cut it; all "" where the pattern did not take it."""
+"""One line as its pattern cut it: PRI first; the line itself last, and only where the pattern did not take it."""
 
 SD_ENTRIES: Final = 2_048
 SD_CHARACTERS: Final = 256  # longer ones hardly repeat, and 2,048 of them would be too much memory
 
+_BSD_AT: Final = 11  # the group of `patterns.RFC` that holds the time of RFC 3164
 _FACILITY: Final = {str(pri): pri >> 3 for pri in range(192)}
 _SEVERITY: Final = {str(pri): pri & 7 for pri in range(192)}
 _NO_FAMILY_FLAG_RAW: Final = (repeat(None), repeat(None), repeat(None))
@@ -60,33 +61,48 @@ class Origins(NamedTuple):
 
 
 class Dialect(NamedTuple):
-    """A pattern, the rows of what it found, and whether it can vouch for one of them (asked after a KeyError only)."""
+    """The rows of some lines that a pattern took.
 
-    pattern: Any
+    Attributes:
+        mark: index of a group that is empty in the lines of all other dialects.
+        build: rows of its lines, in order; KeyError where a memo does not know a value.
+        is_known: whether it can vouch for one line (asked after a KeyError only).
+    """
+
+    mark: int
     build: Callable[[Sequence[Found], Origins, Times], Iterable[Row]]
     is_known: Callable[[Found, Times], bool]
 
 
-def new_order() -> list[Dialect]:
-    """The dialects in the order for a sender that is not known yet. Another order changes the speed, not the rows."""
+class Grammar(NamedTuple):
+    """A pattern and the dialects of the lines that it takes."""
+
+    pattern: Any
+    dialects: tuple[Dialect, ...]
+
+
+def new_order() -> list[Grammar]:
+    """The grammars in the order for a sender that is not known yet. Another order changes the speed, not the rows."""
     return [
-        Dialect(patterns.RFC5424, _build_rfc5424, _knows_rfc5424),
-        Dialect(patterns.RFC3164, _build_rfc3164, _knows_rfc3164),
-        Dialect(patterns.RFC3164_ISO, _build_rfc3164_iso, _knows_rfc3164_iso),
+        Grammar(
+            patterns.RFC,
+            (Dialect(1, _build_rfc5424, _knows_rfc5424), Dialect(_BSD_AT, _build_rfc3164, _knows_rfc3164)),
+        ),
+        Grammar(patterns.RFC3164_ISO, (Dialect(1, _build_rfc3164_iso, _knows_rfc3164_iso),)),
     ]
 
 
 def _build_rfc5424(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
-    pri, seconds, milli, micro, zone, host, app, proc, msg, sd, message = zip(*found, strict=True)
+    pri, seconds, milli, micro, zone, host, app, proc, msg, sd, message, *_ = zip(*found, strict=True)
     return zip(
         _iso_column(times, (seconds, zone, milli, micro)),
         *origins.columns(),
-        [_FACILITY[each] for each in pri],
-        [_SEVERITY[each] for each in pri],
-        [None if each == "-" else each for each in host],
-        [None if each == "-" else each for each in app],
-        [None if each == "-" else each for each in proc],
-        [None if each == "-" else each for each in msg],
+        list(map(_FACILITY.__getitem__, pri)),
+        list(map(_SEVERITY.__getitem__, pri)),
+        _nil_column(host),
+        _nil_column(app),
+        _nil_column(proc),
+        _nil_column(msg),
         _sd_column(sd),
         message,
         repeat("rfc5424"),
@@ -94,22 +110,31 @@ def _build_rfc5424(found: Sequence[Found], origins: Origins, times: Times) -> It
     )
 
 
+def _nil_column(texts: Sequence[str]) -> Iterable[str | None]:
+    """NILVALUE is nil; most columns hold none, or nothing else."""
+    count = texts.count("-")
+    if not count:
+        return texts
+    return repeat(None) if count == len(texts) else [None if each == "-" else each for each in texts]
+
+
 def _knows_rfc5424(found: Found, times: Times) -> bool:
     return found[0] in _FACILITY and _knows_iso(found, times) and _knows_sd(found[9])
 
 
 def _build_rfc3164(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
-    pri, stamps, host, tag, pid, message = zip(*found, strict=True)
+    pri, *_, stamps, host, tag, pid, message, _ = zip(*found, strict=True)
     return _rows_rfc3164(_bsd_column(times, stamps), origins, (pri, host, tag, pid, message))
 
 
 def _knows_rfc3164(found: Found, times: Times) -> bool:
-    times.learn_bsd((found[1],))
-    return found[0] in _FACILITY and found[1] in times.bsd
+    stamp = found[_BSD_AT]
+    times.learn_bsd((stamp,))
+    return found[0] in _FACILITY and stamp in times.bsd
 
 
 def _build_rfc3164_iso(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
-    pri, seconds, milli, micro, zone, host, tag, pid, message = zip(*found, strict=True)
+    pri, seconds, milli, micro, zone, host, tag, pid, message, _ = zip(*found, strict=True)
     return _rows_rfc3164(_iso_column(times, (seconds, zone, milli, micro)), origins, (pri, host, tag, pid, message))
 
 
@@ -122,8 +147,8 @@ def _rows_rfc3164(times: Iterable[int], origins: Origins, columns: tuple[Sequenc
     return zip(
         times,
         *origins.columns(),
-        [_FACILITY[each] for each in pri],
-        [_SEVERITY[each] for each in pri],
+        list(map(_FACILITY.__getitem__, pri)),
+        list(map(_SEVERITY.__getitem__, pri)),
         host,
         tag,
         [each or None for each in pid],
@@ -163,8 +188,16 @@ def _sd_column(texts: Sequence[str]) -> list[dict[str, Any] | None]:
     try:
         return list(map(_sd_memo.__getitem__, texts))
     except KeyError:
-        known = {text: _read_sd(text) for text in set(texts)}
-        return list(map(known.__getitem__, texts))
+        return _read_many_sd(texts)
+
+
+def _read_many_sd(texts: Sequence[str]) -> list[dict[str, Any] | None]:
+    each = list(set(texts) - {"-"})
+    known = dict(zip(each, read_simple(each), strict=True))
+    for text in [text for text, data in known.items() if data is None]:
+        known[text] = _read_sd(text)
+    known["-"] = None
+    return list(map(known.__getitem__, texts))
 
 
 def _knows_sd(text: str) -> bool:

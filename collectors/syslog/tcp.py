@@ -16,7 +16,7 @@ from typing import Any, Final
 from collectors.sink import Sink
 from collectors.syslog.config import Listener
 from collectors.syslog.datagrams import Peer
-from collectors.syslog.dialects import Dialect, Origins, new_order
+from collectors.syslog.dialects import Grammar, Origins, new_order
 from collectors.syslog.fast import parse_block, parse_frames
 from collectors.syslog.framing import DOUBT, Framer, Frames
 from collectors.syslog.lanes import LaneSorter
@@ -106,7 +106,7 @@ class TcpConnection:
         )
 
 
-def read_rows(frames: Frames, *, framer: Framer, origins: Origins, reading: Reading, order: list[Dialect]) -> list[Row]:
+def read_rows(frames: Frames, *, framer: Framer, origins: Origins, reading: Reading, order: list[Grammar]) -> list[Row]:
     """Parse what a framer gave; a block whose lines turn out to be none is cut anew by the same framer."""
     if frames.block:
         rows = parse_block(frames.block, origins=origins, reading=reading, order=order, doubt=DOUBT)
