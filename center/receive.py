@@ -60,7 +60,7 @@ async def _receive_for_ever(settings: Settings, receiver: Receiver) -> None:
                 await _receive_from(broker, receiver, protocol=dialect.get(broker.url, MQTT_5))
                 wait = RETRY_SECONDS[0]
             except ConnectFailed as failed:
-                if failed.is_old_broker and broker.url not in dialect:
+                if dialect.pop(broker.url, None) is None and failed.is_old_broker:
                     dialect[broker.url] = MQTT_311
                     continue
                 log.warning("broker %s: %s; %s", broker.url, failed, failed.remedy)

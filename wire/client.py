@@ -65,14 +65,14 @@ async def connect(
     try:
         await client.__aenter__()
     except (aiomqtt.MqttError, OSError) as error:
-        raise _explain(broker, client, error) from error
+        raise _explain(broker, client, error=error, protocol=protocol) from error
     try:
         yield client
     finally:
         await client.__aexit__(None, None, None)
 
 
-def _explain(broker: Broker, client: Client, error: Exception) -> ConnectFailed:
+def _explain(broker: Broker, client: Client, *, error: Exception, protocol: int) -> ConnectFailed:
     """Say in words why the broker did not take our CONNECT."""
     where = f"{broker.host}:{broker.port}"
     if isinstance(error, MqttConnectError) and isinstance(error.rc, ReasonCode):
@@ -86,5 +86,7 @@ def _explain(broker: Broker, client: Client, error: Exception) -> ConnectFailed:
     if isinstance(client.broken, ssl.SSLError):  # with TLS 1.3 the client's certificate is refused after the handshake
         return explain(broker, client.broken)
     if isinstance(error, TimeoutError):
-        return ConnectFailed(f"{where} answers, but not to MQTT", "check the port in `url`: is it an MQTT broker's?")
+        # amqtt takes a part of an MQTT 5 CONNECT with a user for a length and waits for more: 3.1.1 is worth a try.
+        remedy = "check the port in `url`: is it an MQTT broker's?"
+        return ConnectFailed(f"{where} does not answer our CONNECT", remedy, is_old_broker=protocol == MQTT_5)
     return ConnectFailed(f"{where}: {error}", "look into the broker's log; is TLS spoken on this port?")

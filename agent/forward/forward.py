@@ -102,7 +102,9 @@ class Forward:
                     if asyncio.current_task().cancelling():  # type: ignore[union-attr]
                         await asyncio.shield(carry.leave())
         except ConnectFailed as failed:
-            if failed.is_old_broker and protocol == MQTT_5:
+            if protocol == MQTT_311:
+                self._dialect.pop(broker.url, None)  # it may have been only slow, or be another broker by now
+            elif failed.is_old_broker:
                 self._dialect[broker.url] = MQTT_311
                 await self._carry_on(broker)
                 return

@@ -67,10 +67,11 @@ def read_simple(texts: Iterable[str]) -> list[dict[str, Any] | None]:
 
     0.6 µs a text where `read_elements` takes 2.4: a sequenceId makes each text another one, so a memo is of no use.
     """
-    return [_one_element(*found[:4]) for found in SD_ELEMENT.findall("\n".join(texts))]
+    return list(map(_one_element, SD_ELEMENT.findall("\n".join(texts))))
 
 
-def _one_element(name: str, param: str, value: str, more: str) -> dict[str, Any] | None:
+def _one_element(found: tuple[str, ...]) -> dict[str, Any] | None:
+    name, param, value, more, _ = found
     if not more:
         return {name: {param: value}} if name else None
     others = _MORE.findall(more)
