@@ -53,7 +53,7 @@ class State:
     Attributes:
         online: False in a will and in the farewell.
         epoch: the sender's current one.
-        connection: counts the connections within that epoch; with it an `offline` is matched to its `online`.
+        connection: counts the sender's connections since its start; it tells which `online` an `offline` ends.
         health: `healthy`, `degraded` or `down`, empty when not told.
         spans: one for each epoch and lane that has batches, oldest first.
         confirmed: rows whose custody ended with a receipt, by stream, since the account began.
