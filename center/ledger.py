@@ -3,9 +3,9 @@
 A seq up to the greatest that the agent has told of, or that has arrived, is exactly one of:
 
     arrived    committed here
-    waiting    its agent still holds it (from `first_held` on)
     declared   its agent has said that it is lost, and why
     refused    we could not take it; its bytes are in `refused/`
+    waiting    its agent still holds it (from `first_held` on)
     missing    none of these: an alarm
 
 What arrived all the same, after it was declared or refused, counts as arrived.
@@ -81,12 +81,12 @@ def _spans(memory: Memory, states: dict[str, State]) -> list[dict[str, Any]]:
         last = max(arrived[-1][1] if arrived else 0, told)
         is_current = place[0] in states and states[place[0]].naming == place[1]
         holes = without([(1, last)] if last else [], arrived)
-        waiting = _waiting(holes, held.get(place), is_current=is_current)
-        holes = without(holes, waiting)
         declared = within(holes, merge(memory.lost(number, DECLARED)))
         holes = without(holes, declared)
         refused = within(holes, merge(memory.lost(number, REFUSED)))
-        missing = without(holes, refused)
+        holes = without(holes, refused)
+        waiting = _waiting(holes, held.get(place), is_current=is_current)
+        missing = without(holes, waiting)
         found.append(
             {
                 **_place(place),

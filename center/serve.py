@@ -103,7 +103,9 @@ async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ledg
             writer.close()
             await writer.wait_closed()
     except (TimeoutError, OSError, ValueError):  # a client that goes, is slow, or says more than a line
-        writer.transport.abort()
+        return
+    finally:
+        writer.transport.abort()  # nothing is left to be sent, unless it was not taken
 
 
 async def _answer(ledger: Ledger) -> dict[str, Any]:
