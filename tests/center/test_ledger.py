@@ -1,6 +1,6 @@
 """The ledger: arrived, waiting, declared lost, refused, missing; what a restore, a will and a late word must not hide."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from parts.center import ME, SITE, batch, heard, new_epoch, state
 
@@ -40,6 +40,7 @@ def ranges(numbers):
     return merge((number, number) for number in sorted(numbers))
 
 
+@settings(deadline=None)
 @given(NUMBERS, NUMBERS)
 def test_sums_of_ranges_are_those_of_sets(left, right):
     assert ranges(left - right) == without(ranges(left), ranges(right))
@@ -47,6 +48,7 @@ def test_sums_of_ranges_are_those_of_sets(left, right):
     assert len(left) == count(ranges(left))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 9))))
 def test_overlapping_ranges_merge(pairs):
     parts = sorted((first, first + more) for first, more in pairs)

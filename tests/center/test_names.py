@@ -3,7 +3,7 @@
 import sqlite3
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from parts.center import ME, batch, new_epoch
 
@@ -12,6 +12,7 @@ from center.memory import Change, Memory
 from center.names import Ranges
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 60), unique=True))
 def test_ranges_hold_what_was_added_sorted_disjoint_and_not_touching(numbers):
     ranges = Ranges()
@@ -23,6 +24,7 @@ def test_ranges_hold_what_was_added_sorted_disjoint_and_not_touching(numbers):
     assert all(last + 1 < first for (_, last), (first, _) in pairwise(edges))
 
 
+@settings(deadline=None)
 @given(st.permutations(range(1, 12)), st.integers(1, 5))
 def test_what_the_database_holds_is_what_memory_holds(tmp_path_factory, order, group):
     path = tmp_path_factory.mktemp("names") / "receive.db"

@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from center.ledger import make_ledger
 from center.refused import read_refused
 from wire.batch import Batch, compress, decode_payload
 from wire.names import LANES
-from wire.receive import Heard, Outcome
+from wire.receive import Heard
 from wire.state import Span, State
 
 ME, SITE = "gw-01", "hue"
@@ -105,8 +105,14 @@ def kept(folder: Path) -> list[tuple[str, bytes]]:
     return [(reason, payload) for file in files for _, reason, _, payload in read_refused(file)]
 
 
+@contextmanager
+def failing_sink(folder: Path) -> Iterator[None]:
+    """A file where the sink needs a folder: whoever writes gets an OSError, until it is taken away."""
+    folder.mkdir(exist_ok=True)
+    (folder / "log").write_text("")
+    yield
+    (folder / "log").unlink()
+
+
 def new_epoch() -> bytes:
     return os.urandom(16)
-
-
-REJECTED_DISK = Outcome("later", "disk")
