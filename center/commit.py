@@ -50,14 +50,17 @@ class Commit:
         Raises:
             FolderHeld: another receiver works on it.
             Unknown: its memory is of another version.
-            OSError, sqlite3.Error: it cannot be used.
+            OSError: it cannot be made or locked. A disk that fails later is a state, and told to whoever sends.
         """
         await self._on_thread(self._open)
 
     def _open(self) -> None:
-        self._path.mkdir(parents=True, exist_ok=True)
+        self._path.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._lock = hold(self._path)
-        self._opened()
+        try:
+            self._opened()
+        except DISK_ERRORS as error:
+            self._fail(error)
 
     def _opened(self) -> Folder:
         if self._folder is None:

@@ -3,7 +3,7 @@
     DIR/<stream>/...    the sink's files        ─┐
     DIR/refused/...     bytes that are not taken ─┴─ first synced, then their positions are committed in
     DIR/receive.db      the memory
-    DIR/lock, DIR/center.sock
+    DIR/receive.lock, DIR/center.sock
 
 Opening puts everything back to the last commit: files are cut to their positions, discarded ones taken away.
 """
@@ -35,7 +35,7 @@ class Folder:
     def __init__(self, path: Path, kind: str) -> None:
         for folder in (path, path / FOLDER):
             if not folder.is_dir():
-                folder.mkdir(parents=True)
+                folder.mkdir(mode=0o750, parents=True)
                 sync_folder(folder.parent)
         self._path = path
         with ExitStack() as undo:

@@ -65,7 +65,16 @@ def _agents(memory: Memory) -> tuple[dict[str, State], list[dict[str, Any]]]:
         except Refused:  # kept by another version
             continue
         online = "online" if state.online else "offline"
-        agents.append({"agent": agent, "site": site, "state": online, "heard_ns": heard_ns, "health": state.health})
+        agents.append(
+            {
+                "agent": agent,
+                "site": site,
+                "state": online,
+                "heard_ns": heard_ns,
+                "health": state.health,
+                "epoch": state.naming.hex(),
+            }
+        )
     return states, agents
 
 

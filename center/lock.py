@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-NAME: Final = "lock"
+NAME: Final = "receive.lock"  # with a dot, so that no stream's folder can have its name
 
 
 class FolderHeld(Exception):

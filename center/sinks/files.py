@@ -18,36 +18,43 @@ from typing import Final
 
 ROTATE_BYTES: Final = 256 << 20
 ROTATE_SECONDS: Final = 3600.0
+HELD_FILES: Final = 64
 OPEN: Final = ".open"
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 log = logging.getLogger("edgepost.center")
 
 
 class OpenFile:
-    """One file being written."""
+    """One file being written; its descriptor is held while it is used, and may be let go at any time."""
 
     def __init__(self, path: Path, size: int) -> None:
         self.path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        try:
-            os.ftruncate(self._file, size)
-        except OSError:
-            os.close(self._file)
-            raise
         self.size = size
-        self._opened = time.monotonic() - _age_seconds(path)
+        os.truncate(path, size)
+        self._file: int | None = None
+        self._begun = time.monotonic() - _age_seconds(path)
         self._is_dirty = False
 
     @property
     def age_seconds(self) -> float:
         """How long ago it was begun, restarts included."""
-        return time.monotonic() - self._opened
+        return time.monotonic() - self._begun
+
+    @property
+    def is_held(self) -> bool:
+        """Whether its descriptor is held."""
+        return self._file is not None
+
+    def _hold(self) -> int:
+        if self._file is None:
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        return self._file
 
     def write(self, data: bytes) -> None:
         """Append, however many calls it takes."""
-        view = memoryview(data)
+        file, view = self._hold(), memoryview(data)
         while view:
-            view = view[os.write(self._file, view) :]
+            view = view[os.write(file, view) :]
         self.size += len(data)
         self._is_dirty = True
 
@@ -55,13 +62,15 @@ class OpenFile:
         """Bring it to the medium; tell whether there was anything to bring."""
         if not self._is_dirty:
             return False
-        os.fdatasync(self._file)
+        os.fdatasync(self._hold())
         self._is_dirty = False
         return True
 
-    def close(self) -> None:
-        """Close without finishing: the next start goes on where this ends."""
-        os.close(self._file)
+    def let_go(self) -> None:
+        """Close the descriptor; the file goes on where it ends."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
 
 class Files:
@@ -81,12 +90,8 @@ class Files:
         self._rotate_bytes = rotate_bytes
         self._rotate_seconds = rotate_seconds
         self._open: dict[str, OpenFile] = {}
-        try:
-            for left in sorted(folder.glob(f"*/*{suffix}{OPEN}")):
-                self._go_on(left, positions.get(str(left.relative_to(folder)), 0))
-        except OSError:
-            self.close()
-            raise
+        for left in sorted(folder.glob(f"*/*{suffix}{OPEN}")):
+            self._go_on(left, positions.get(str(left.relative_to(folder)), 0))
 
     def _go_on(self, left: Path, position: int) -> None:
         size = left.stat().st_size
@@ -96,34 +101,48 @@ class Files:
 
     def write(self, key: str, data: bytes) -> None:
         """Append to the open file of a key."""
-        file = self._open.get(key)
-        if file is None:
-            file = self._open[key] = OpenFile(self._new_path(key), 0)
+        file = self._open.pop(key, None) or OpenFile(self._new_path(key), 0)
+        self._open[key] = file  # the one used last stands last
+        if not file.is_held:
+            self._make_room()
         file.write(data)
+
+    def _make_room(self) -> None:
+        """Let the file go that was used longest ago, so that senders of many streams cannot take all descriptors."""
+        held = [file for file in self._open.values() if file.is_held]
+        if len(held) >= HELD_FILES:
+            held[0].let_go()
 
     def _new_path(self, key: str) -> Path:
         """Make the file for the next rows of a key, with a name that none has had in this second."""
         folder = self._folder / key
         if not folder.is_dir():
-            folder.mkdir(parents=True)
+            folder.mkdir(mode=0o750, parents=True)
             sync_folder(self._folder)
         stamp = time.strftime(_STAMP, time.gmtime())
         used = [int(number) for path in folder.glob(f"{stamp}-*") if (number := _number(path)).isdigit()]
         path = folder / f"{stamp}-{max(used, default=-1) + 1}{self._suffix}{OPEN}"
-        path.touch(exist_ok=False)
+        path.touch(0o640, exist_ok=False)
         sync_folder(folder)
         return path
 
     def sync(self) -> dict[str, int]:
         """Sync every file that was written; give the bytes of each."""
-        return {str(file.path.relative_to(self._folder)): file.size for file in self._open.values() if file.sync()}
+        synced = {}
+        for file in self._open.values():
+            was_held = file.is_held
+            if file.sync():
+                synced[str(file.path.relative_to(self._folder))] = file.size
+            if not was_held:
+                file.let_go()
+        return synced
 
     def rotate(self) -> list[str]:
         """Finish what is large or old enough by renaming it; give the names under which it was open."""
         done = []
         for key, file in list(self._open.items()):
             if self._is_due(file):
-                file.close()
+                file.let_go()
                 del self._open[key]
                 file.path.rename(file.path.with_suffix(""))
                 sync_folder(file.path.parent)
@@ -136,8 +155,8 @@ class Files:
 
     def close(self) -> None:
         """Close all files where they are."""
-        while self._open:
-            self._open.popitem()[1].close()
+        for file in self._open.values():
+            file.let_go()
 
 
 def _number(path: Path) -> str:

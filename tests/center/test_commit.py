@@ -250,8 +250,16 @@ async def test_old_files_are_finished_also_when_nothing_comes(tmp_path):
     async with committing(tmp_path) as commit:
         await outcomes(commit, batch(1))
         for file in commit._folder.sink._files._open.values():
-            file._opened -= 3600
+            file._begun -= 3600
         await commit.tend()
         assert ["committed"] == await outcomes(commit, batch(2))
     finished, still_open = sorted((tmp_path / "log").glob("*"), key=lambda path: path.suffix)
     assert (".ndjson", ".open") == (finished.suffix, still_open.suffix)
+
+
+async def test_a_stream_may_have_any_name(tmp_path):
+    async with committing(tmp_path) as commit:
+        names = ["lock", "refused", "receive", "center"]
+        group = [batch(seq, [name], stream=name) for seq, name in enumerate(names, 1)]
+        assert ["committed"] * 4 == await outcomes(commit, *group)
+    assert names == [texts(tmp_path, name)[0] for name in names]

@@ -157,3 +157,14 @@ async def test_on_a_disk_that_turned_read_only_batches_are_later_until_it_is_men
             subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
             assert ["repeat", "committed"] == await outcomes(commit, batch(1), batch(2))
         assert [1, 2] == [line["seq"] for line in lines(disk)]
+
+
+async def test_a_memory_that_is_damaged_at_the_start_is_a_state_and_heals(tmp_path):
+    memory = tmp_path / "receive.db"
+    memory.write_bytes(b"no database at all" * 300)
+    async with committing(tmp_path) as commit:
+        assert "not a database" in str(commit.problem)
+        assert ["later"] == await outcomes(commit, batch(1))
+        memory.unlink()
+        assert ["committed"] == await outcomes(commit, batch(1))
+        assert commit.problem is None

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from parts.center import batch
@@ -124,6 +125,27 @@ def test_no_finished_file_is_overwritten_when_readers_take_some_of_a_second(tmp_
     files.write("log", b"2")
     files.rotate()
     assert [b"1", b"2"] == [path.read_bytes() for path in sorted((tmp_path / "log").glob("*"))]
+
+
+def test_a_sender_of_many_streams_cannot_take_all_descriptors(tmp_path):
+    files = Files(tmp_path, ".ndjson", positions={})
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for turn in (b"1", b"2"):
+        for number in range(3 * module.HELD_FILES):
+            files.write(f"s{number}", turn)
+        assert 3 * module.HELD_FILES == len(files.sync())
+    assert module.HELD_FILES >= len(list(Path("/proc/self/fd").iterdir())) - before
+    assert {b"12"} == {path.read_bytes() for path in tmp_path.glob("*/*.open")}
+    files.close()
+    assert before == len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_files_are_for_owner_and_group_only(tmp_path):
+    files = Files(tmp_path, ".ndjson", positions={})
+    files.write("log", b"x")
+    (path,) = (tmp_path / "log").glob("*")
+    assert [0o640, 0o750] == [one.stat().st_mode & 0o777 for one in (path, path.parent)]
+    files.close()
 
 
 def test_batches_are_kept_as_they_came(tmp_path):
