@@ -123,7 +123,12 @@ def _read(folder: Path) -> dict[str, Any]:
 
     if not (folder / "receive.db").exists():
         raise FileNotFoundError("no receive.db here: is this the receiver's folder?")
-    memory = Memory(folder / "receive.db")
+    try:
+        memory = Memory(folder / "receive.db")
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise NoAnswer("a receiver works on it and does not answer at its socket; look into its journal") from None
+        raise
     try:
         return make_ledger(memory)
     finally:

@@ -29,6 +29,7 @@ from wire.receive import Heard
 
 FORMAT: Final = 1
 DIGEST_DAYS: Final = 7
+LOCK_SECONDS: Final = 5.0  # while somebody reads the ledger out of the file of a receiver that just starts
 FORGET_ROWS: Final = 20_000  # digests forgotten in one transaction, about 50 ms
 REFUSED: Final = "refused"  # what was lost by our own word; everything else was declared by its agent
 DECLARED: Final = "declared"
@@ -91,7 +92,7 @@ class Memory:
     """The one connection to `receive.db`."""
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(path)
         except BaseException:

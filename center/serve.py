@@ -98,7 +98,8 @@ async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ledg
         async with asyncio.timeout(REQUEST_SECONDS):
             await reader.readline()
         async with asyncio.timeout(ANSWER_SECONDS):
-            writer.write(json.dumps(await _answer(ledger)).encode() + b"\n")
+            said = await asyncio.to_thread(json.dumps, await _answer(ledger))
+            writer.write(said.encode() + b"\n")
             await writer.drain()
             writer.close()
             await writer.wait_closed()

@@ -28,7 +28,7 @@ GROUP_BYTES: Final = 1 << 20
 PROBE_SECONDS: Final = 10.0
 TOPIC: Final = "topic"  # the reason of what came on a topic whose levels are no names; never in a receipt
 _MESSAGE_BYTES: Final = 128  # what a message costs beside its payload: 8,192 empty ones make a group
-_MAX_TOLD: Final = 1_024
+_MAX_TOLD: Final = 1_024  # refusals that are logged; whoever makes up topics without end fills no journal
 log = logging.getLogger("edgepost.receive")
 
 
@@ -96,10 +96,8 @@ class Receiver:
 
     def tell_once(self, topic: str, why: str) -> None:
         """Log a refusal once for each topic and reason; how many there were stands in the counts."""
-        if (topic, why) in self.told:
+        if (topic, why) in self.told or len(self.told) >= _MAX_TOLD:
             return
-        if len(self.told) >= _MAX_TOLD:
-            self.told.clear()
         self.told.add((topic, why))
         log.warning("refused from %s: %s; more of the same are counted, not logged", printable(topic), printable(why))
 

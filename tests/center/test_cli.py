@@ -103,6 +103,13 @@ def test_a_receiver_that_answers_with_an_error_or_not_at_all_is_74(tmp_path, cap
     assert "has not answered" in capsys.readouterr().err
 
 
+async def test_a_memory_that_is_in_use_without_a_socket_is_74(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("center.memory.LOCK_SECONDS", 0.05)
+    async with opened(tmp_path):
+        assert 74 == main(["ledger", str(tmp_path)])
+    assert "does not answer at its socket" in capsys.readouterr().err
+
+
 # --- the receiver --------------------------------------------------------------------------------------------------------
 
 

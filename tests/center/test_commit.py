@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from blockbuster import blockbuster_ctx
 from parts.batches import make_head, make_payload
 from parts.center import (
     ME,
@@ -263,3 +264,11 @@ async def test_a_stream_may_have_any_name(tmp_path):
         group = [batch(seq, [name], stream=name) for seq, name in enumerate(names, 1)]
         assert ["committed"] * 4 == await outcomes(commit, *group)
     assert names == [texts(tmp_path, name)[0] for name in names]
+
+
+async def test_the_loop_is_never_blocked_by_the_disk(tmp_path):
+    async with committing(tmp_path) as commit:
+        with blockbuster_ctx(["center", "wire"]):
+            await outcomes(commit, batch(1), said(1, "started", {}), Unread("a", b"x", "limit"))
+            await commit.tend()
+            assert (await ledger_of(commit))["closed"]

@@ -304,6 +304,18 @@ async def test_a_flood_of_the_same_is_said_once(tmp_path, caplog):
     assert 1 == caplog.text.count("refused from")
 
 
+async def test_topics_without_end_fill_no_journal(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(module, "_MAX_TOLD", 3)
+    desk = Desk()
+    async with site(tmp_path, desk) as (receiver, _, one):
+        for number in range(9):
+            await one.send_bytes(b"\xc1", topic=one.topic(f"s{number}"))
+        await one.send(one.batch(["x"]))
+        await one.receipts(1)
+    assert 9 == receiver.counts["refused-undecodable"]
+    assert 3 == caplog.text.count("refused from")
+
+
 # --- states --------------------------------------------------------------------------------------------------------------
 
 
