@@ -90,9 +90,9 @@ def _spans(memory: Memory, states: dict[str, State]) -> list[dict[str, Any]]:
         last = max(arrived[-1][1] if arrived else 0, told)
         is_current = place[0] in states and states[place[0]].naming == place[1]
         holes = without([(1, last)] if last else [], arrived)
-        declared = within(holes, merge(memory.lost(number, DECLARED)))
+        declared = within(holes, merge(memory.lost(number, DECLARED))) if holes else []
         holes = without(holes, declared)
-        refused = within(holes, merge(memory.lost(number, REFUSED)))
+        refused = within(holes, merge(memory.lost(number, REFUSED))) if holes else []
         holes = without(holes, refused)
         waiting = _waiting(holes, held.get(place), is_current=is_current)
         missing = without(holes, waiting)
