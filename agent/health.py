@@ -72,9 +72,10 @@ def _problem(where: str, what: str, *, remedy: str = "", severity: str = DEGRADE
 
 
 def _sentence(text: object) -> str:
-    """Begin with a capital and end with a full stop."""
+    """Begin with a capital, unless it begins with an address, and end with a full stop."""
     words = str(text).strip().rstrip(".")
-    return f"{words[:1].upper()}{words[1:]}."
+    first = words[:1] if "://" in words.partition(" ")[0] else words[:1].upper()
+    return f"{first}{words[1:]}."
 
 
 def _whole(facts: Mapping[str, Any]) -> Iterator[Problem]:
