@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from parts.sinks import ListSink
 
 from collectors.syslog.collect import collect
-from collectors.syslog.config import Listener, Syslog
+from collectors.syslog.config import Syslog
+from collectors.syslog.listener import Listener
 
 
 def listeners(sink: ListSink) -> list[dict]:

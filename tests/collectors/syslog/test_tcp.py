@@ -9,8 +9,9 @@ from parts.collecting import collecting, listeners
 from parts.sinks import ListSink
 
 from collectors.syslog.collect import collect
-from collectors.syslog.config import Listener, Syslog
-from collectors.syslog.tcp import Budget
+from collectors.syslog.config import Syslog
+from collectors.syslog.connection import Budget
+from collectors.syslog.listener import Listener
 
 LINE = b"<13>Oct 11 22:14:15 host su: %d\n"
 
@@ -231,12 +232,12 @@ async def test_a_stop_takes_every_connection_that_was_not_yet_accepted() -> None
 
 
 async def test_a_bug_in_a_parser_costs_what_was_in_hand_and_counts_it(monkeypatch) -> None:
-    from collectors.syslog import tcp
+    from collectors.syslog import connection
 
     def broken(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(tcp, "parse_block", broken)
+    monkeypatch.setattr(connection, "parse_block", broken)
     sink = ListSink()
     task = asyncio.create_task(collect(Syslog(listeners=(Listener(bind="tcp://127.0.0.1:0"),)), sink))
     await sink.until(lambda: listeners(sink) and listeners(sink)[0]["state"] == "listening")
