@@ -25,7 +25,7 @@ def _state(listener: Mapping[str, Any]) -> str:
         if listener.get(key) is not None and (key == "connections" or listener[key]):
             words.append(_many(listener[key], unit))
     if listener.get("certificate_days") is not None:
-        words.append(f"certificate {_many(listener['certificate_days'], 'day')}")
+        words.append(f"certificate {listener['certificate_days']} d")
     return ", ".join(words) + (" !" if listener.get("problem") else "")
 
 

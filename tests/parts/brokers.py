@@ -237,9 +237,7 @@ class Certificates:
         _openssl("req", "-x509", *_KEY, "-keyout", key, "-out", ca, "-days", "2", "-subj", f"/CN={name}")
         return cls(folder, ca, key)
 
-    def issue(
-        self, common_name: str, *, names: str = "DNS:localhost,IP:127.0.0.1", days: int = 2
-    ) -> tuple[Path, Path]:
+    def issue(self, common_name: str, *, names: str = "DNS:localhost,IP:127.0.0.1", days: int = 2) -> tuple[Path, Path]:
         """Sign a certificate for a server or a client, over already if `days` is negative; give (certificate, key)."""
         stem = self.folder / common_name
         cert, key, request = (stem.with_suffix(end) for end in (".pem", ".key", ".csr"))

@@ -113,11 +113,10 @@ async def test_tls_1_2_is_spoken_and_nothing_older(authority, server) -> None:
 
 
 async def test_the_subject_of_a_client_stands_in_identity(authority, required) -> None:
-    sink = ListSink()
-    async with collecting(sink, BIND, **required) as (port,):
-        async with calling(port, trusting(authority, authority.issue("camera-7.hue"))) as tls:
-            await asyncio.to_thread(tls.sendall, LINE % 1)
-            await sink.until(lambda: sink.rows)
+    sink, mine = ListSink(), trusting(authority, authority.issue("camera-7.hue"))
+    async with collecting(sink, BIND, **required) as (port,), calling(port, mine) as tls:
+        await asyncio.to_thread(tls.sendall, LINE % 1)
+        await sink.until(lambda: sink.rows)
     assert ["camera-7.hue"] == sink.column("identity")
 
 
@@ -253,7 +252,9 @@ async def test_a_stream_that_ends_without_close_notify_is_counted_and_half_a_lin
     assert {"truncated": 1, "cut": 1} == sink.counted
 
 
-async def test_a_record_that_was_tampered_with_ends_the_connection_and_keeps_what_came_before(authority, server) -> None:
+async def test_a_record_that_was_tampered_with_ends_the_connection_and_keeps_what_came_before(
+    authority, server
+) -> None:
     sink = ListSink()
     async with collecting(sink, BIND, **server) as (port,), calling(port, trusting(authority)) as tls:
         await asyncio.to_thread(tls.sendall, LINE % 1)

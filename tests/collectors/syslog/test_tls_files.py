@@ -1,7 +1,6 @@
 """Certificates of a listener: renewed without a restart, kept when the new ones are broken, told before they end."""
 
 import asyncio
-import os
 import shutil
 import socket
 import ssl
@@ -42,8 +41,7 @@ def files(authority, tmp_path, monkeypatch) -> dict[str, str]:
 def put(named: dict, issued: tuple[Path, Path]) -> None:
     """Put a certificate and its key in place of the old ones, each at once."""
     for target, source in zip((named["cert_file"], named["key_file"]), issued, strict=True):
-        shutil.copy(source, f"{target}.new")
-        os.replace(f"{target}.new", target)
+        Path(shutil.copy(source, f"{target}.new")).replace(target)
 
 
 def call(port: int, authority: Certificates) -> ssl.SSLSocket:
@@ -84,7 +82,9 @@ async def test_broken_new_files_change_nothing_are_shown_and_right_ones_end_that
         await sink.until(lambda: not listeners(sink)[0].get("problem"))
         with await asyncio.to_thread(call, port, authority) as tls:
             assert "third" == shown_name(tls)
-    assert f"the new files cannot be used, the old certificate goes on: cert_file {files['cert_file']}" in facts["problem"]
+    assert (
+        f"the new files cannot be used, the old certificate goes on: cert_file {files['cert_file']}" in facts["problem"]
+    )
     assert facts["remedy"]
 
 
@@ -155,7 +155,7 @@ def test_a_chain_lasts_as_long_as_its_shortest_certificate(authority) -> None:
 @pytest.mark.parametrize("cut", [1, 2, 3, 40, 90, 150])
 def test_bytes_that_are_no_certificate_are_a_value_error(authority, cut: int) -> None:
     der = ssl.PEM_cert_to_DER_cert(authority.ca.read_text())
-    with pytest.raises(ValueError):  # noqa: PT011  any of its texts
+    with pytest.raises(ValueError):
         certificate._read_der(der[:cut])
 
 
