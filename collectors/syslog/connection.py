@@ -13,7 +13,7 @@ sender can know that it is not.
 import socket
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from collectors.sink import Sink
 from collectors.syslog.datagrams import Peer
@@ -33,6 +33,9 @@ _GATHER_BYTES: Final = 49_152  # may wait in the socket during a nap: less than 
 _HELD_UP_SECONDS: Final = 1.0  # a full chunk so lately: the sender may hold back more than its window let through
 _QUIET_SECONDS: Final = 0.2  # such a sender has nothing left when it sends nothing for so long
 _LEAST_NAP_SECONDS: Final = 0.01  # at a stop
+
+
+_Some = TypeVar("_Some", tuple[bytes, ...], list[Row])
 
 
 class Sender(NamedTuple):
@@ -179,26 +182,33 @@ class TcpConnection:
         desk, sender = self._desk, self.sender
         origins = Origins(time.time_ns(), desk.transport, sender.identity, sender.peer[0], sender.peer[1])
         try:
+            paid = 0
             if desk.rates.is_on:
-                frames = self._within_rate(frames)
+                frames, paid = self._within_rate(frames)
             rows = read_rows(frames, framer=self._framer, origins=origins, reading=desk.reading, order=self._order)
+            if desk.rates.is_on and len(rows) > paid:  # octet counts that were hidden among lines
+                rows = self._drop_over(rows, paid + desk.rates.take(sender.host, len(rows) - paid))
             desk.lanes.put(rows)
         except BaseException:
             desk.sink.count("failed-bytes", size)
             raise
 
-    def _within_rate(self, frames: Frames) -> Frames:
-        """Give the messages that the sender's rate allows, the first ones; the others are counted, and never parsed."""
+    def _within_rate(self, frames: Frames) -> tuple[Frames, int]:
+        """Give the messages that the sender's rate allows, the first ones, and for how many it has paid.
+
+        The others are counted, and never parsed. Lines in a block are taken for one message each.
+        """
         messages = frames.block.count(b"\n") + 1 if frames.block else len(frames.messages)
         passing = self._desk.rates.take(self.sender.host, messages)
         if passing == messages:
-            return frames
-        if frames.block:
-            frames = self._framer.cut(frames.data)
-        dropped = len(frames.messages) - passing
-        if dropped > 0:
-            self._desk.sink.count("rate-limit", dropped)
-        return frames._replace(block=b"", messages=frames.messages[:passing])
+            return frames, passing
+        whole = self._framer.cut(frames.data) if frames.block else frames
+        return whole._replace(messages=self._drop_over(whole.messages, passing)), passing
+
+    def _drop_over(self, some: _Some, passing: int) -> _Some:
+        if len(some) > passing:
+            self._desk.sink.count("rate-limit", len(some) - passing)
+        return some[:passing]
 
 
 def read_rows(frames: Frames, *, framer: Framer, origins: Origins, reading: Reading, order: list[Grammar]) -> list[Row]:
