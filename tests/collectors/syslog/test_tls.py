@@ -324,3 +324,23 @@ async def test_a_thousand_idle_connections_leave_room_for_one_that_speaks(author
         for each in idle:
             each.close()
         await sink.until(lambda: listeners(sink)[0]["connections"] == 0, seconds=30)
+
+
+async def test_records_of_one_byte_are_lines_all_the_same_and_hold_nobody_up(authority, server) -> None:
+    sink, context, data = ListSink(), trusting(authority), (LINE % 1) * 400
+    async with (
+        collecting(sink, BIND, **server) as (port,),
+        calling(port, context) as slow,
+        calling(port, context) as one,
+    ):
+
+        def trickle() -> None:
+            for at in range(len(data)):
+                slow.sendall(data[at : at + 1])
+
+        trickling = asyncio.create_task(asyncio.to_thread(trickle))
+        await asyncio.to_thread(one.sendall, LINE % 2)
+        await sink.until(lambda: "2" in sink.column("message"))
+        await trickling
+        await sink.until(lambda: len(sink.rows) == 401, seconds=20)
+    assert 400 == sink.column("message").count("1")
