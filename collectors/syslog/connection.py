@@ -10,6 +10,7 @@ has), then frozen, read to the end of what the kernel has acknowledged, and rese
 sender can know that it is not.
 """
 
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -35,6 +36,9 @@ _QUIET_SECONDS: Final = 0.2  # such a sender has nothing left when it sends noth
 _LEAST_NAP_SECONDS: Final = 0.01  # at a stop
 
 
+_NO_LINE: Final = re.compile(
+    rb"^(?:[1-9][0-9]{0,6} <|$)", re.MULTILINE
+)  # an octet count, or nothing, where a line begins
 _Some = TypeVar("_Some", tuple[bytes, ...], list[Row])
 
 
@@ -202,6 +206,9 @@ class TcpConnection:
         passing = self._desk.rates.take(self.sender.host, messages)
         if passing == messages:
             return frames, passing
+        if frames.block and not _NO_LINE.search(frames.block):
+            self._desk.sink.count("rate-limit", messages - passing)
+            return _first_lines(frames, passing), passing
         whole = self._framer.cut(frames.data) if frames.block else frames
         return whole._replace(messages=self._drop_over(whole.messages, passing)), passing
 
@@ -209,6 +216,13 @@ class TcpConnection:
         if len(some) > passing:
             self._desk.sink.count("rate-limit", len(some) - passing)
         return some[:passing]
+
+
+def _first_lines(frames: Frames, count: int) -> Frames:
+    """Give the first lines of a block of which all lines are messages; what follows the block stays where it is."""
+    kept = b"\n".join(frames.block.split(b"\n", count)[:count])
+    rest = frames.data[frames.data.rfind(b"\n") + 1 :]
+    return Frames(block=kept, data=kept + b"\n" + rest) if kept else Frames()
 
 
 def read_rows(frames: Frames, *, framer: Framer, origins: Origins, reading: Reading, order: list[Grammar]) -> list[Row]:
