@@ -19,6 +19,8 @@ from agent.clock import boot_id
 from agent.forward import Forward
 from agent.intake import Intake
 from agent.report import Pulse, declare_drops, tell_start, teller
+from agent.rules import Rules
+from agent.rules.declare import Filtered
 from agent.settings import Settings
 from agent.status import Parts, serve_status
 from agent.supervise import Supervisor
@@ -42,10 +44,12 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
     )
     intake = Intake(buffer)
     intake.link = forward
+    intake.rules = Rules(settings.rules)
     forward.attach(buffer)
     supervisor = Supervisor()
     tell = teller(intake)
     pulse = Pulse(tell)
+    filtered = Filtered(intake.rules, tell)
     parts = Parts(settings, intake=intake, buffer=buffer, forward=forward, supervisor=supervisor, pulse=pulse)
     forward.sender.health = parts.health
     tell_start(tell, unclean_since_ns=buffer.unclean_since_ns)
@@ -59,6 +63,7 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
             tasks.create_task(serve_status(Path(settings.socket), parts), name="status"),
             tasks.create_task(pulse.run(), name="pulse"),
             tasks.create_task(declare_drops(intake), name="drops"),
+            tasks.create_task(filtered.run(), name="filtered"),
             tasks.create_task(_until_failed(buffer), name="writer"),
         ]
         gc.freeze()
@@ -68,6 +73,7 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
         await stop.wait()
         notify(STOPPING="1")
         await _end(near)
+        filtered.declare()
         tell(events.row("stopped", text="the agent stops: asked to"))
         await intake.close()
         await forward.finish(settings.forward.stop_grace_seconds)

@@ -79,6 +79,7 @@ class Parts:
                 for name, kind in self._kinds.items()
             ],
             "own": taken.get("agent", {}),
+            "rules": self.intake.rules.facts(),
             "buffer": {**self.buffer.facts(), "silent_seconds": silent_seconds},
             "forward": self.forward.facts(),
             "process": self._pulse.facts(),
