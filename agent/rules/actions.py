@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from agent.rules.chunk import Chunk, Row
-from agent.rules.masks import row_mask
+from agent.rules.masks import mask_of
 from agent.rules.settings import Rule
 from agent.rules.streams import place_of
 from collectors.sink import Lane, Stream
@@ -82,11 +82,11 @@ def _limit(rule: Rule, stream: Stream) -> Act:
 
 
 def _mask(rule: Rule, stream: Stream) -> Act:
-    change = row_mask(rule, stream)
+    masked = mask_of(rule, stream)
 
     def mask(chunk: Chunk, hits: Sequence[int]) -> None:
-        for hit in hits:
-            chunk.rows[hit] = change(chunk.rows[hit])
+        for hit, row in zip(hits, masked([chunk.rows[hit] for hit in hits]), strict=True):
+            chunk.rows[hit] = row
 
     return mask
 

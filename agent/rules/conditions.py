@@ -28,9 +28,22 @@ from wire.yaml.scalars import resolve
 
 Item = str | None
 _SEVERITY: Final = {**{name: at for at, name in enumerate(SEVERITIES)}, "error": 3, "warn": 4, "panic": 0}
+_FACILITIES: Final = (
+    "kern",
+    "user",
+    "mail",
+    "daemon",
+    "auth",
+    "syslog",
+    "lpr",
+    "news",
+    "uucp",
+    "cron",
+    "authpriv",
+    "ftp",
+)
 _FACILITY: Final = {
-    **{"kern": 0, "user": 1, "mail": 2, "daemon": 3, "auth": 4, "syslog": 5, "lpr": 6, "news": 7, "uucp": 8},
-    **{"cron": 9, "authpriv": 10, "ftp": 11},
+    **{name: at for at, name in enumerate(_FACILITIES)},
     **{f"local{at}": 16 + at for at in range(8)},
 }
 NAMES: Final = {"severity": _SEVERITY, "facility": _FACILITY}

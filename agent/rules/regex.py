@@ -8,7 +8,7 @@ Measured on 110 characters a text: 0.05 to 0.4 µs where nothing is found, 1 µs
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 MEMORY_BYTES: Final = 1 << 20  # of one expression: its states beyond that are forgotten and made anew
@@ -53,25 +53,36 @@ class Regex:
                 break
         return found
 
-    def replace(self, text: str, change: Callable[[Any], str]) -> str:
-        """Put `change(match)` in the place of each match; a group of the match is UTF-8 bytes, or None."""
-        return "".join(self._pieces(text.encode("utf-8", "replace"), change))
+    def replaced_in(self, texts: Sequence[str], change: Callable[[Any], str]) -> list[str]:
+        """Give the texts with `change(match)` in the place of each match that is not empty.
 
-    def _pieces(self, data: bytes, change: Callable[[Any], str]) -> Iterator[str]:
-        end = 0
+        Args:
+            texts: to look through.
+            change: what a match becomes, without a line break; a group of the match is UTF-8 bytes, or None.
+        """
+        joined = "\n".join(texts)
+        if joined.count("\n") == len(texts) - 1:
+            return self._replaced(joined, change).split("\n")
+        return [self._replaced(text, change) for text in texts]
+
+    def _replaced(self, text: str, change: Callable[[Any], str]) -> str:
+        data = text.encode("utf-8", "replace")
+        pieces, end = [], 0
         for match in self._compiled.finditer(data):
-            yield data[end : match.start()].decode("utf-8", "replace")
-            yield change(match)
-            end = match.end()
-        yield data[end:].decode("utf-8", "replace")
+            if match.end() > match.start():
+                pieces += [data[end : match.start()], change(match).encode("utf-8", "replace")]
+                end = match.end()
+        return b"".join([*pieces, data[end:]]).decode("utf-8", "replace") if pieces else text
 
 
 def template(text: str, regex: Regex) -> Callable[[Any], str]:
     r"""Make the function that fills a replacement with the groups of a match: `\1` to `\9`, `\0` for all of it.
 
     Raises:
-        ValueError: it names a group that the expression does not have.
+        ValueError: it names a group that the expression does not have, or has a line break.
     """
+    if "\n" in text:
+        raise ValueError("replacement has a line break; write it in one line")
     pieces = _GROUP.split(text)
     groups = [int(number) for number in pieces[1::2]]
     if groups and max(groups) > regex.groups:
