@@ -69,11 +69,11 @@ class Connected(Protocol):
 class Intake:
     """Owns the open batches and the commit's clock. One per agent, on the loop."""
 
-    def __init__(self, buffer: Buffer, *, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(self, buffer: Buffer, *, limit_bytes: int = LIMIT_BYTES, rules: Rules | None = None) -> None:
+        self.rules = rules or Rules(())
         self._buffer = buffer
         self._limit_bytes = limit_bytes
         self.link: Connected | None = None
-        self.rules = Rules(())
         self._open: dict[tuple[str, int], _Open] = {}
         self._marks: dict[tuple[str, str], bytes] = {}
         self._tallies: dict[str, Tally] = {}

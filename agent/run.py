@@ -19,8 +19,7 @@ from agent.clock import boot_id
 from agent.forward import Forward
 from agent.intake import Intake
 from agent.report import Pulse, declare_drops, tell_start, teller
-from agent.rules import Rules
-from agent.rules.declare import Filtered
+from agent.rules import Filtered, Rules
 from agent.settings import Settings
 from agent.status import Parts, serve_status
 from agent.supervise import Supervisor
@@ -42,9 +41,8 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
     buffer = await Buffer.open(
         Path(settings.state_dir), origin=origin, settings=settings.buffer, in_flight=forward.in_flight
     )
-    intake = Intake(buffer)
+    intake = Intake(buffer, rules=Rules(settings.rules))
     intake.link = forward
-    intake.rules = Rules(settings.rules)
     forward.attach(buffer)
     supervisor = Supervisor()
     tell = teller(intake)

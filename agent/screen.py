@@ -13,7 +13,7 @@ from wire.text import human_bytes, human_seconds
 _SIGNS: Final = {"healthy": ("✓", "good"), "degraded": ("!", "warn"), "down": ("✗", "bad")}
 _COLLECTOR_WIDTHS: Final = (20, 10, -9, -9, -13, -9)
 _LANE_WIDTHS: Final = (8, -11, -10, -12, -13, -13)
-_RULE_WIDTHS: Final = (28, 7, 10, -9, -9, -9)
+_RULE_WIDTHS: Final = (25, 6, 10, -8, -8, -13)
 _LEDGER_WIDTHS: Final = (16, -14, -14, -14, -14)
 _LABEL: Final = 10
 

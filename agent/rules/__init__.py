@@ -14,13 +14,15 @@
 | `actions.py`    | drop, keep, lane, sample, limit                                                  |
 | `masks.py`      | mask                                                                             |
 | `apply.py`      | `Rules`: a chunk through all rules, counted                                      |
-| `declare.py`    | what was dropped, told to the center                                             |
-| `describe.py`   | rules in words, and what is valid and may still not be meant, for `edgepost check` |
+| `declare.py`    | `Filtered`: what was dropped, told to the center                                 |
+| `describe.py`   | rules in words and warnings, for `edgepost check`                                |
+| `explain.py`    | which rules hit a row, for `edgepost parse`                                      |
 
 A newcomer goes `settings.py`, `apply.py`, `conditions.py`. What operators read: `docs/rules.md`.
 """
 
 from agent.rules.apply import REASON, Hit, Rules, Sorted
+from agent.rules.declare import Filtered
 from agent.rules.settings import Rule
 
-__all__ = ["REASON", "Hit", "Rule", "Rules", "Sorted"]
+__all__ = ["REASON", "Filtered", "Hit", "Rule", "Rules", "Sorted"]

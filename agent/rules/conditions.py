@@ -219,15 +219,6 @@ _MAKERS: Final[dict[str, Callable[[Iterable[Any]], list[Matcher]]]] = {
     "within": _together(matchers.within),
 }
 
-_TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "int": (int,),
-    "time": (int,),
-    "float": (int, float),
-    "bool": (bool,),
-    "str": (str,),
-    "bytes": (bytes,),
-}
-
 
 def _placed(column: str, kind: str, matcher: Matcher) -> Matcher:
     """Let a matcher see a whole column: below a map, in each element of a list, and whatever its values are."""
@@ -235,4 +226,4 @@ def _placed(column: str, kind: str, matcher: Matcher) -> Matcher:
         return matchers.at_path(matcher, column.partition(".")[2])
     if kind == "list":
         return matchers.in_list(matcher)
-    return matchers.total(matcher, _TYPES[kind])
+    return matchers.total(matcher)

@@ -42,6 +42,12 @@ _SYNTAX: Final = (  # PyYAML's words for it, ours, what to do
         "a text cannot begin like this",
         "a text that begins with > or | needs quotes",
     ),
+    (
+        "expected alphabetic or numeric",
+        "",
+        "a text cannot begin like this",
+        "a text that begins with * or & needs quotes",
+    ),
     ("undefined alias", "", "an alias is not used in settings", "a text that begins with * needs quotes"),
 )
 
