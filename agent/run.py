@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from agent import VERSION, events
+from agent import VERSION
 from agent.buffer import Buffer, Origin, StateDirFailed, StoreHeld
 from agent.clock import boot_id
 from agent.forward import Forward
 from agent.intake import Intake
-from agent.report import Pulse, declare_drops, tell_start, teller
+from agent.report import Pulse, declare_drops, tell_start, tell_stop, teller
 from agent.rules import Filtered, Rules
 from agent.settings import Settings
 from agent.status import Parts, serve_status
@@ -46,8 +46,7 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
     forward.attach(buffer)
     supervisor = Supervisor()
     tell = teller(intake)
-    pulse = Pulse(tell)
-    filtered = Filtered(intake.rules, tell)
+    pulse, filtered = Pulse(tell), Filtered(intake.rules, tell)
     parts = Parts(settings, intake=intake, buffer=buffer, forward=forward, supervisor=supervisor, pulse=pulse)
     forward.sender.health = parts.health
     tell_start(tell, unclean_since_ns=buffer.unclean_since_ns)
@@ -60,8 +59,7 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
             tasks.create_task(forward.run(), name="forward"),
             tasks.create_task(serve_status(Path(settings.socket), parts), name="status"),
             tasks.create_task(pulse.run(), name="pulse"),
-            tasks.create_task(declare_drops(intake), name="drops"),
-            tasks.create_task(filtered.run(), name="filtered"),
+            tasks.create_task(declare_drops(intake, filtered), name="drops"),
             tasks.create_task(_until_failed(buffer), name="writer"),
         ]
         gc.freeze()
@@ -71,8 +69,7 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
         await stop.wait()
         notify(STOPPING="1")
         await _end(near)
-        filtered.declare()
-        tell(events.row("stopped", text="the agent stops: asked to"))
+        tell_stop(tell, filtered)
         await intake.close()
         await forward.finish(settings.forward.stop_grace_seconds)
         await _end(far)

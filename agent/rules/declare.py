@@ -3,15 +3,12 @@
 So a SOC that misses rows can see that they were left out on purpose, by which rule (`docs/wire-format.md`, `filtered`).
 """
 
-import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Final, Never
+from typing import Any
 
 from agent import events
 from agent.rules.apply import Rules
-
-EVERY_SECONDS: Final = 60.0
 
 
 class Filtered:
@@ -22,12 +19,6 @@ class Filtered:
         self._tell = tell
         self._told: dict[tuple[str, str], int] = {}
         self._since_ns = time.time_ns()
-
-    async def run(self) -> Never:
-        """Tell each minute."""
-        while True:
-            await asyncio.sleep(EVERY_SECONDS)
-            self.declare()
 
     def declare(self) -> None:
         """Put what has grown since the last time."""
