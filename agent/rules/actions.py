@@ -3,9 +3,9 @@
 Each takes a chunk and the indices of its hits. `sample` and `limit` remember how many rows each key has had.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
 from agent.rules.chunk import Chunk, Row
 from agent.rules.masks import mask_of
@@ -39,7 +39,7 @@ def _lane(rule: Rule, _stream: Stream) -> Act:
 def _sample(rule: Rule, stream: Stream) -> Act:
     """Keep the first of every N rows of a key."""
     key_of, every = _key(rule, stream), rule.one_of or 1
-    had: dict[Hashable, int] = {}
+    had: dict[int, int] = {}
 
     def sample(chunk: Chunk, hits: Sequence[int]) -> None:
         left_out = []
@@ -59,7 +59,7 @@ def _sample(rule: Rule, stream: Stream) -> Act:
 def _limit(rule: Rule, stream: Stream) -> Act:
     """Keep the first N rows of a key in each second of receipt."""
     key_of, most = _key(rule, stream), rule.rows_per_second or 0
-    had: dict[Hashable, int] = {}
+    had: dict[int, int] = {}
     now = -1
 
     def limit(chunk: Chunk, hits: Sequence[int]) -> None:
@@ -91,10 +91,21 @@ def _mask(rule: Rule, stream: Stream) -> Act:
     return mask
 
 
-def _key(rule: Rule, stream: Stream) -> Callable[[Row], Any]:
-    """Give what a row is counted by; without `per` all are counted together."""
+def _key(rule: Rule, stream: Stream) -> Callable[[Row], int]:
+    """Give what a row is counted by, as a hash: texts may be long; without `per` all are counted together."""
     places = [place_of(stream, column) for column in rule.per]
-    return itemgetter(*places) if places else lambda _: None
+    if not places:
+        return lambda _: 0
+    values_of = itemgetter(*places)
+
+    def key(row: Row) -> int:
+        values = values_of(row)
+        try:
+            return hash(values)
+        except TypeError:  # a collector's slip: this column should hold texts or numbers
+            return hash(repr(values))
+
+    return key
 
 
 _ACTIONS: Final[dict[str, Callable[[Rule, Stream], Act]]] = {

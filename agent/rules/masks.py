@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
 from agent.rules.chunk import Row
+from agent.rules.matchers import LONGEST
 from agent.rules.regex import Regex, template
 from agent.rules.settings import Rule
 from collectors.sink import Stream
@@ -21,7 +22,7 @@ ColumnMask = Callable[[Sequence[Any]], list[Any]]
 _BITS: Final = {4: 24, 6: 48}  # of an address that stay: the usual borders of a site
 _DEPTH: Final = 8  # of maps in maps; below it nothing stays
 TOKEN_BYTES: Final = 8
-_KNOWN: Final = 8_192  # texts whose masks are remembered: an address takes 8 µs, and comes again and again
+_KNOWN: Final = 8_192  # texts whose masks are remembered: an address takes 8 µs
 
 
 def mask_of(rule: Rule, stream: Stream) -> Callable[[Sequence[Row]], list[Row]]:
@@ -108,7 +109,7 @@ def _whole(rule: Rule) -> TextMask:
         assert rule.secret is not None
         return _hash(rule.secret.reveal())
     if rule.by == "network":
-        return _network
+        return _remembered(_network)
     return lambda _: rule.replacement
 
 
@@ -117,16 +118,20 @@ def _hash(secret: str) -> TextMask:
     key = hashlib.blake2b(secret.encode()).digest()
     keyed = hashlib.blake2b(key=key, digest_size=TOKEN_BYTES)
 
-    @lru_cache(_KNOWN)
     def token(text: str) -> str:
         state = keyed.copy()
         state.update(text.encode("utf-8", "surrogatepass"))
         return state.hexdigest()
 
-    return token
+    return _remembered(token)
 
 
-@lru_cache(_KNOWN)
+def _remembered(mask: TextMask) -> TextMask:
+    """Remember what short texts became: addresses and names come again and again."""
+    known = lru_cache(_KNOWN)(mask)
+    return lambda text: known(text) if len(text) <= LONGEST else mask(text)
+
+
 def _network(text: str) -> str | None:
     """Give the first address of the network in which an address lies; nil for what is none."""
     try:

@@ -14,6 +14,7 @@ Matcher = Callable[[Sequence[Any]], Sequence[object]]
 """From values to as many truths, true or false by `bool`."""
 
 Network = IPv4Network | IPv6Network
+LONGEST: Final = 64  # characters of an address, with its zone; longer texts are not remembered
 KNOWN: Final = 65_536  # addresses remembered by one matcher; then forgotten: made-up ones must not fill the memory
 
 
@@ -68,10 +69,12 @@ def within(networks: Iterable[Network]) -> Matcher:
     known: dict[Any, bool] = {}
 
     def match(column: Sequence[Any]) -> Sequence[object]:
+        is_long = False
         for value in set(column).difference(known):
             known[value] = _is_within(value, wanted)
+            is_long |= isinstance(value, str) and len(value) > LONGEST
         truths = list(map(known.__getitem__, column))
-        if len(known) > KNOWN:
+        if is_long or len(known) > KNOWN:
             known.clear()
         return truths
 

@@ -37,11 +37,17 @@ class Regex:
 
     def found_in(self, texts: Sequence[str]) -> Sequence[int]:
         """Give one truth a text: whether the expression is found anywhere in it."""
-        data = "\n".join(texts).encode("utf-8", "replace")
+        if not texts:
+            return ()
+        joined = "\n".join(texts)
+        if joined.count("\n") == len(texts) - 1:
+            return self._found_in_lines(joined.encode("utf-8", "replace"), len(texts))
+        plain = iter(self.found_in([text for text in texts if "\n" not in text]))  # others have lines of their own
         search = self._compiled.search
-        if data.count(b"\n") != len(texts) - 1:  # a text has line breaks of its own
-            return [search(text.encode("utf-8", "replace")) is not None for text in texts]
-        found = bytearray(len(texts))
+        return [search(text.encode("utf-8", "replace")) is not None if "\n" in text else next(plain) for text in texts]
+
+    def _found_in_lines(self, data: bytes, lines: int) -> bytearray:
+        search, found = self._compiled.search, bytearray(lines)
         text = at = 0
         while (match := search(data, at)) is not None:
             start = match.start()

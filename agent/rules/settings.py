@@ -35,8 +35,11 @@ ACTION_KEYS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 HASHABLE: Final = {"int", "float", "bool", "str", "bytes", "time"}
 MASKABLE: Final = {"str", "map", "list"}
 
-_Value = Annotated[str, msgspec.Meta(extra_json_schema={"type": ["string", "number", "boolean"]})]
-Condition = _Value | tuple[_Value | None, ...] | None
+_ITEM: Final = {"type": ["string", "number", "boolean", "null"]}
+Condition = Annotated[
+    str | tuple[str | None, ...] | None,  # the text as it is written, whatever an editor takes it for
+    msgspec.Meta(extra_json_schema={"anyOf": [_ITEM, {"type": "array", "items": _ITEM}]}),
+]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,12 +1,13 @@
 """Rules as they stand in a YAML: the shipped example, overlays, secrets, and what `edgepost check` says of them."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from agent.rules.describe import describe_rule, find_rule_warnings
-from agent.settings import load
+from agent.settings import load, schema
 from collectors.syslog.rows import SYSLOG
 
 CONFIG = Path(__file__).resolve().parents[3] / "config" / "agent.yaml"
@@ -33,6 +34,12 @@ def test_the_shipped_example_is_valid_when_its_comments_are_taken_off(read):
 def test_values_of_conditions_stay_the_texts_they_are_written_as(read):
     (rule,) = read(HEAD + "rules: [{name: a, do: drop, where: {app_name: 0514, proc_id: [1, null, NO], msg_id: ~}}]")
     assert {"app_name": "0514", "proc_id": ("1", None, "NO"), "msg_id": None} == rule.where
+
+
+def test_the_schema_lets_an_editor_take_numbers_for_conditions():
+    condition = json.loads(schema())["$defs"]["Rule"]["properties"]["where"]["additionalProperties"]
+    item = {"type": ["string", "number", "boolean", "null"]}
+    assert {"anyOf": [item, {"type": "array", "items": item}]} == condition
 
 
 def test_rules_of_an_overlay_merge_by_name_and_new_ones_come_last(read):
