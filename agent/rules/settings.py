@@ -36,10 +36,9 @@ HASHABLE: Final = {"int", "float", "bool", "str", "bytes", "time"}
 MASKABLE: Final = {"str", "map", "list"}
 
 _ITEM: Final = {"type": ["string", "number", "boolean", "null"]}
-Condition = Annotated[
-    str | tuple[str | None, ...] | None,  # the text as it is written, whatever an editor takes it for
-    msgspec.Meta(extra_json_schema={"anyOf": [_ITEM, {"type": "array", "items": _ITEM}]}),
-]
+_CONDITION: Final = {"anyOf": [_ITEM, {"type": "array", "items": _ITEM}]}
+Condition = str | tuple[str | None, ...] | None
+"""The text as it is written, whatever an editor takes it for."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +62,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     name: Annotated[str, msgspec.Meta(max_length=NAME_LENGTH)]
     stream: str | None = None
-    where: dict[str, Condition] = {}
+    where: Annotated[dict[str, Condition], msgspec.Meta(extra={"schema": {"additionalProperties": _CONDITION}})] = {}
     do: Literal["drop", "keep", "lane", "sample", "limit", "mask"]
     lane: Literal["urgent", "normal", "bulk"] | None = None
     one_of: Annotated[int, msgspec.Meta(ge=2, le=1_000_000_000)] | None = None
