@@ -15,7 +15,7 @@ item has one, everything else is meant. In a map the column's name goes on: `str
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import AddressValueError, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from math import inf, nextafter
 from typing import Any, Final, NamedTuple
 
@@ -49,7 +49,7 @@ _FACILITY: Final = {
 NAMES: Final = {"severity": _SEVERITY, "facility": _FACILITY}
 """Names of numbers, by column: syslog(3)."""
 
-_COMPARED: Final = re.compile(r"(==|=|>=|<=|>|<|)\s*(.+)", re.DOTALL)
+_COMPARED: Final = re.compile(r"(==|=|>=|<=|>|<|)(.*)", re.DOTALL)
 _ADDRESS_AND_BITS: Final = re.compile(r"[0-9a-fA-F:.]*[.:][0-9a-fA-F:.]*/[0-9]+")
 
 
@@ -93,8 +93,8 @@ def is_costly(items: Sequence[Item]) -> bool:
 
 
 def _read(column: str, kind: str, item: Item) -> Wanted:
-    if item is None or item in {"null", ""}:
-        return Wanted("equal", None if item != "" else "")
+    if item is None or item == "null":
+        return Wanted("equal", None)
     if kind in {"time", "bytes"}:
         raise ValueError(f'{column} can only be compared with nil; write null or "!null"')
     if kind == "map" and "." not in column:
@@ -141,7 +141,7 @@ def _read_address(item: str) -> Wanted:
             raise ValueError(f"{error}; {_mend_network(item)}") from None
     try:
         return Wanted("equal", str(ip_address(item)))
-    except (AddressValueError, ValueError):
+    except ValueError:
         return Wanted("equal", item)
 
 
@@ -162,7 +162,7 @@ def _read_number(column: str, item: str, *, is_whole: bool) -> tuple[float, floa
             raise ValueError(f"{item} is empty; write {high}..{low}")
         return bounds
     compared = _COMPARED.fullmatch(item)
-    assert compared is not None  # an item is not empty
+    assert compared is not None  # it takes anything
     sign, value = compared[1], _number(column, compared[2], names, is_whole=is_whole)
     if sign == "<":
         return -inf, value - 1 if is_whole else nextafter(value, -inf)
@@ -222,7 +222,7 @@ _MAKERS: Final[dict[str, Callable[[Iterable[Any]], list[Matcher]]]] = {
 
 def _placed(column: str, kind: str, matcher: Matcher) -> Matcher:
     """Let a matcher see a whole column: below a map, in each element of a list, and whatever its values are."""
-    if kind == "map":
+    if kind == "map" and "." in column:
         return matchers.at_path(matcher, column.partition(".")[2])
     if kind == "list":
         return matchers.in_list(matcher)

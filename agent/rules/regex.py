@@ -67,7 +67,7 @@ class Regex:
             change: what a match becomes, without a line break; a group of the match is UTF-8 bytes, or None.
         """
         joined = "\n".join(texts)
-        if joined.count("\n") == len(texts) - 1:
+        if joined.count("\n") == len(texts) - 1 and _is_utf8(joined):
             return self._replaced(joined, change).split("\n")
         return [self._replaced(text, change) for text in texts]
 
@@ -79,6 +79,15 @@ class Regex:
                 pieces += [data[end : match.start()], change(match).encode("utf-8", "replace")]
                 end = match.end()
         return b"".join([*pieces, data[end:]]).decode("utf-8", "replace") if pieces else text
+
+
+def _is_utf8(text: str) -> bool:
+    """Tell whether a text has no lone surrogate, which becomes `?` where something is replaced, and only there."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def template(text: str, regex: Regex) -> Callable[[Any], str]:

@@ -122,6 +122,11 @@ def test_maps_by_path_and_of_a_list_one_element_is_enough(path, items, expected)
     assert expected == [at for at, hit in enumerate(matcher(MAPS)) if hit]
 
 
+def test_a_map_itself_is_nil_or_not():
+    assert [None] == matched("structured_data", "map", (None,), MAPS)
+    assert MAPS[:-1] == matched("structured_data", "map", ("!null",), MAPS)
+
+
 def test_lists():
     values = [["a", "b"], ["c"], [], None, (1,)]
     assert [["a", "b"]] == matched("answers", "list", ("b",), values)
@@ -141,6 +146,9 @@ def test_times_and_bytes_are_nil_or_not():
         ("port", "int", "x", 'port is a number, not "x"; as 5, ">=5", 3..5 or "!=5"'),
         ("port", "int", "1_000", 'port is a number, not "1_000"; as 5'),
         ("port", "int", "1.5", 'port is a number, not "1.5"; as 5'),
+        ("port", "int", "", 'port is a number, not ""; as 5'),
+        ("port", "int", ">=", 'port is a number, not ""; as 5'),
+        ("structured_data", "map", "", "structured_data is a map; name what stands in it: structured_data.KEY"),
         ("severity", "int", "7..3", "7..3 is empty; write 3..7"),
         ("app_name", "str", "a*b", '"a*b": a * stands at the beginning or the end; use an expression: "~^a.*b$"'),
         ("app_name", "str", "*", '"*": a * stands at the beginning or the end; use'),
