@@ -7,7 +7,7 @@ from signal import SIGTERM
 
 import pytest
 from parts.brokers import mosquitto
-from parts.site import Site, _environment, site, until
+from parts.site import Site, environment, site, until
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -31,7 +31,7 @@ def send(one: Site, data: list[bytes]) -> None:
 
 def status_text(one: Site) -> str:
     command = [sys.executable, "-m", "agent.cli", "status", "--socket", str(one.socket)]
-    return subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=30).stdout
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30).stdout
 
 
 async def test_what_a_rule_drops_is_counted_by_its_name_and_told_and_the_rest_arrives_masked(tmp_path):
