@@ -26,14 +26,14 @@ class Ruled(NamedTuple):
 
 def after_rules(explained: Iterable[Any], rules: Rules | None) -> Iterator[Ruled]:
     """Take what a collector's `parse` explains through the rules, row by row, so that `sample` and `limit` count on."""
-    for stream, lane, row, why in explained:
+    for one in explained:
         if rules is None:
-            yield Ruled(stream, lane, row, why, None)
+            yield Ruled(one.stream, one.lane, one.row, one.why, None)
             continue
         hits: list[Hit] = []
-        done = rules.sort(stream, [row], lane, on_hit=hits.append)
+        done = rules.sort(one.stream, [one.row], one.lane, on_hit=hits.append)
         if done.kept:
-            (into, (kept,)), *_ = done.kept
-            yield Ruled(stream, Lane(into), kept, why, tuple(hits))
+            ((lane, (row,)),) = done.kept
+            yield Ruled(one.stream, Lane(lane), row, one.why, tuple(hits))
         else:
-            yield Ruled(stream, None, done.dropped[0], why, tuple(hits))
+            yield Ruled(one.stream, None, done.dropped[0], one.why, tuple(hits))
