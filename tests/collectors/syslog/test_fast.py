@@ -2,12 +2,14 @@
 
 import re
 from itertools import cycle, islice
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from collectors.syslog.dialects import SD_ENTRIES, Origins, _sd_memo, new_order
+from collectors.syslog.columns import SD_ENTRIES, Origins, _sd_memo
+from collectors.syslog.dialects import new_order
 from collectors.syslog.fast import parse_block, parse_frames
 from collectors.syslog.framing import DOUBT
 from collectors.syslog.rows import SyslogRow
@@ -17,6 +19,16 @@ from collectors.syslog.times import MEMO_ENTRIES, Times
 RECEIVED = 1_795_485_600_000_000_000  # 2026-11-24T02:00:00Z
 NEVER = re.compile(r"(?!)")
 ORIGINS = Origins(RECEIVED, "tcp", peer="192.0.2.1", port=5140)
+
+
+
+def is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
 
 RFC5424 = [
     "<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 - An application event",
@@ -73,6 +85,14 @@ OTHER = [
     "<\u0661\u0663>Oct 11 22:14:15 h t: m",
 ]
 
+TESTDATA = Path(__file__).parents[1] / "testdata" / "syslog"
+DEVICES = [
+    line
+    for path in sorted(TESTDATA.glob("*/input.log"))
+    if is_text(data := path.read_bytes())
+    for line in data.decode().split("\n")[:-1]
+]
+
 fragments = st.sampled_from(
     [
         *RFC5424,
@@ -101,6 +121,17 @@ fragments = st.sampled_from(
         "2026-11-24T01:59:59.000Z ",
         "host ",
         "su[1]: ",
+        "%ASA-6-302013: ",
+        " : ",
+        "CEF:0|",
+        "29: ",
+        "*",
+        'devname="fw" ',
+        "date=2026-11-24 time=01:02:03 ",
+        "eventtime=1795482902123456789 ",
+        'tz="+0700" ',
+        "1,2026/11/24 08:15:02,0,TRAFFIC,",
+        "Nov 24 2026 08:15:02",
         "x" * 300,
     ]
 )
@@ -115,13 +146,13 @@ hostile = st.lists(
 @st.composite
 def mangled(draw):
     """A good line with a stretch cut out, doubled or replaced."""
-    line = draw(st.sampled_from(RFC5424 + RFC3164))
+    line = draw(st.sampled_from(RFC5424 + RFC3164 + DEVICES))
     start = draw(st.integers(0, len(line)))
     end = draw(st.integers(start, min(len(line), start + 10)))
     return line[:start] + draw(hostile) + line[end:]
 
 
-lines = st.lists(st.one_of(st.sampled_from(RFC5424 + RFC3164 + OTHER), hostile, mangled()), min_size=1, max_size=12)
+lines = st.lists(st.one_of(st.sampled_from(RFC5424 + RFC3164 + OTHER + DEVICES), hostile, mangled()), min_size=1, max_size=12)
 
 
 def slowly(line: bytes, index: int = 0, origins: Origins = ORIGINS, *, is_cut: bool = False) -> tuple:
@@ -139,6 +170,7 @@ def fast_reading() -> Reading:
 @example(RFC5424)
 @example(RFC3164)
 @example(OTHER)
+@example(DEVICES)
 def test_a_block_of_any_lines_gives_the_rows_of_the_slow_path_in_order(texts: list[str]) -> None:
     block = "\n".join(texts).encode()
     rows = parse_block(block, origins=ORIGINS, reading=fast_reading(), order=new_order(), doubt=NEVER)
