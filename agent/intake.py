@@ -6,6 +6,7 @@
 Invariants:
 - A put never blocks and never raises; the tuples are not kept.
 - A mark is committed with, never before, all rows put before it: a commit that carries marks takes every open batch.
+- Rules (`agent/rules`), where there are any, see rows before anything else does: taps too see only what they kept.
 - The bytes not yet committed are bounded. `drain` returns below half of the bound, so a put after a drain finds room;
   a put beyond the bound is dropped and counted (`intake-full`), in the account too.
 - One commit is under way at a time: a slow disk makes commits larger, not more.
@@ -17,8 +18,9 @@ from typing import Any, Final, Protocol
 
 from agent.buffer import Buffer, Held, Sealed
 from agent.encode import encode_rows
+from agent.rules import REASON, Rules
 from agent.tally import Tally
-from agent.taps import Tap
+from agent.taps import Pick, Tap
 from collectors.sink import Lane, Stream
 
 LIMIT_BYTES: Final = 32 << 20
@@ -67,7 +69,8 @@ class Connected(Protocol):
 class Intake:
     """Owns the open batches and the commit's clock. One per agent, on the loop."""
 
-    def __init__(self, buffer: Buffer, *, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(self, buffer: Buffer, *, limit_bytes: int = LIMIT_BYTES, rules: Rules | None = None) -> None:
+        self.rules = rules or Rules(())
         self._buffer = buffer
         self._limit_bytes = limit_bytes
         self.link: Connected | None = None
@@ -100,9 +103,9 @@ class Intake:
         """Encoded bytes put and not yet committed."""
         return self._pending_bytes
 
-    def subscribe(self, stream: str | None = None) -> Tap:
-        """Open a tap on the rows of one stream, or of all."""
-        tap = Tap(stream)
+    def subscribe(self, stream: str | None = None, *, pick: Pick | None = None) -> Tap:
+        """Open a tap on the rows of one stream, or of all; `pick` leaves out what is not wanted."""
+        tap = Tap(stream, pick=pick)
         self._taps.append(tap)
         return tap
 
@@ -135,6 +138,16 @@ class Intake:
             for tap in self._taps:
                 tap.offer(stream, rows)
         self._arm(lane)
+
+    def take_by_rules(self, tally: Tally, stream: Stream, rows: Sequence[tuple[Any, ...]], *, lane: int) -> None:
+        """Take what the rules keep; what they drop is received and dropped in the account, and told by its rule."""
+        kept, dropped, losses = self.rules.sort(stream, rows, lane)
+        for into, some in kept:
+            self.take(tally, stream, some, lane=into)
+        if dropped:
+            tally.of(stream).add(dropped, size=0)
+        for rule, lost in losses:
+            self._buffer.count(stream.name, f"dropped:{REASON}{rule}", lost)
 
     def mark(self, collector: str, mark: tuple[str, bytes]) -> None:
         """Note a position, to be committed together with all rows put so far."""
@@ -239,7 +252,9 @@ class CollectorSink:
         mark: tuple[str, bytes] | None = None,
     ) -> None:
         """Encode rows at once into the open batch of (stream, lane); see `collectors.sink.Sink`."""
-        if rows:
+        if rows and self._intake.rules:
+            self._intake.take_by_rules(self._tally, stream, rows, lane=lane)
+        elif rows:
             self._intake.take(self._tally, stream, rows, lane=lane)
         if mark is not None:
             self._intake.mark(self._collector, mark)

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Never
 
+from agent.rules import REASON
+
 EVERY_SECONDS: Final = 30.0
 WINDOW: Final = 20  # ten minutes of them
 
@@ -21,12 +23,13 @@ def count_losses(intake: Mapping[str, Mapping[str, Any]], account: Sequence[Mapp
 
     Args:
         intake: facts of the intake, by collector; their `drops` never became a row.
-        account: of the buffer; its `dropped:<reason>` were rows. `intake-full` stands in both and counts once.
+        account: of the buffer; its `dropped:<reason>` were rows. `intake-full` stands in both and counts once; what
+            a rule dropped is no loss.
     """
     losses: Losses = {name: dict(facts.get("drops") or {}) for name, facts in intake.items()}
     for entry in account:
         kind, _, reason = str(entry["what"]).partition(":")
-        if kind == "dropped" and reason != "intake-full":
+        if kind == "dropped" and reason != "intake-full" and not reason.startswith(REASON):
             reasons = losses.setdefault("buffer", {})
             reasons[reason] = reasons.get(reason, 0) + int(entry["rows"])
     return losses

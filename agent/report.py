@@ -12,6 +12,7 @@ from typing import Any, Final
 from agent import VERSION, events
 from agent.health import HARMLESS
 from agent.intake import Intake
+from agent.rules import Filtered
 from collectors.sink import Lane
 from wire.text import rfc3339
 
@@ -93,13 +94,20 @@ def tell_start(tell: Tell, *, unclean_since_ns: int | None) -> None:
         tell(events.row("unclean-stop", severity=events.ERROR, text=text, detail=detail))
 
 
-async def declare_drops(intake: Intake) -> None:
-    """Each minute, put one row for every counter of losses that has grown."""
+def tell_stop(tell: Tell, filtered: Filtered) -> None:
+    """Say what rules have left out since the last minute, and that the agent stops."""
+    filtered.declare()
+    tell(events.row("stopped", text="the agent stops: asked to"))
+
+
+async def declare_drops(intake: Intake, filtered: Filtered) -> None:
+    """Each minute, put one row for every counter of losses that has grown, and for what rules have left out."""
     sink = intake.sink("agent")
     told: dict[tuple[str, str], int] = {}
     while True:
         since_ns = time.time_ns()
         await asyncio.sleep(DROPS_SECONDS)
+        filtered.declare()
         for name, facts in intake.facts().items():
             for reason, rows in facts["drops"].items():
                 new = rows - told.get((name, reason), 0)

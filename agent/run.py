@@ -13,14 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from agent import VERSION, events
+from agent import VERSION
 from agent.buffer import Buffer, Origin, StateDirFailed, StoreHeld
 from agent.clock import boot_id
 from agent.forward import Forward
 from agent.intake import Intake
-from agent.report import Pulse, declare_drops, tell_start, teller
+from agent.report import Pulse, declare_drops, tell_start, tell_stop, teller
+from agent.rules import Filtered, Rules
 from agent.settings import Settings
-from agent.status import Parts, serve_status
+from agent.status import Parts, keep_status
 from agent.supervise import Supervisor
 from collectors.registry import COLLECTORS, load
 from wire.service import notify, set_up_logging
@@ -40,12 +41,12 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
     buffer = await Buffer.open(
         Path(settings.state_dir), origin=origin, settings=settings.buffer, in_flight=forward.in_flight
     )
-    intake = Intake(buffer)
+    intake = Intake(buffer, rules=Rules(settings.rules))
     intake.link = forward
     forward.attach(buffer)
     supervisor = Supervisor()
     tell = teller(intake)
-    pulse = Pulse(tell)
+    pulse, filtered = Pulse(tell), Filtered(intake.rules, tell)
     parts = Parts(settings, intake=intake, buffer=buffer, forward=forward, supervisor=supervisor, pulse=pulse)
     forward.sender.health = parts.health
     tell_start(tell, unclean_since_ns=buffer.unclean_since_ns)
@@ -56,9 +57,9 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
         ]
         far = [
             tasks.create_task(forward.run(), name="forward"),
-            tasks.create_task(serve_status(Path(settings.socket), parts), name="status"),
+            tasks.create_task(keep_status(Path(settings.socket), parts), name="status"),
             tasks.create_task(pulse.run(), name="pulse"),
-            tasks.create_task(declare_drops(intake), name="drops"),
+            tasks.create_task(declare_drops(intake, filtered), name="drops"),
             tasks.create_task(_until_failed(buffer), name="writer"),
         ]
         gc.freeze()
@@ -68,7 +69,7 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
         await stop.wait()
         notify(STOPPING="1")
         await _end(near)
-        tell(events.row("stopped", text="the agent stops: asked to"))
+        tell_stop(tell, filtered)
         await intake.close()
         await forward.finish(settings.forward.stop_grace_seconds)
         await _end(far)

@@ -71,11 +71,11 @@ class Sender:
 class Carry:
     """One connection."""
 
-    def __init__(self, client: Client, sender: Sender, *, buffer: Buffer, connection: int) -> None:
+    def __init__(self, client: Client, sender: Sender, *, buffer: Buffer, will: State) -> None:
         self._client = client
         self._sender = sender
         self._buffer = buffer
-        self._connection = connection
+        self._will = will  # its epoch and number name this connection, whatever epoch is drawn while it lasts
         self._lanes = Lanes()
         self._slow_until = 0.0
         self._state_due = asyncio.Event()
@@ -276,11 +276,15 @@ class Carry:
                 self._end(flight, f"dropped:rejected-{receipt.reason or 'unknown'}")
                 if verdict is Verdict.CONFLICT:
                     log.error("our batch %s met other bytes under its name: a new epoch is drawn", receipt.name)
-                    self._tasks.create_task(self._buffer.draw_epoch(), name="draw epoch")
+                    self._tasks.create_task(self._draw_epoch(), name="draw epoch")
 
     def _end(self, flight: Flight, what: str) -> None:
         self._sender.window.remove(flight)
         self._buffer.discard([Done(flight.held, what)])
+
+    async def _draw_epoch(self) -> None:
+        await self._buffer.draw_epoch()
+        self._state_due.set()  # until it is told, the center takes the gaps of a new epoch for missing
 
     async def _read_again(self, flight: Flight) -> None:
         fresh = await self._buffer.fetch(flight.held.key)
@@ -318,8 +322,9 @@ class Carry:
         sender = self._sender
         state = State(
             online=online,
-            epoch=self._buffer.epoch,
-            connection=self._connection,
+            epoch=self._will.epoch,
+            connection=self._will.connection,
+            current=self._buffer.epoch,
             sent_ns=time.time_ns(),
             version=sender.version,
             health=sender.health(),
