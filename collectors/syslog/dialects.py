@@ -6,13 +6,13 @@ The memos are in `columns.py`, the dialects of the costly firewalls in `firewall
 """
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Final
 
 from collectors.syslog import patterns
 from collectors.syslog.columns import (
     FACILITY,
     NONE,
-    Columns,
     Dialect,
     Found,
     Grammar,
@@ -30,13 +30,14 @@ from collectors.syslog.columns import (
     optional_column,
     sd_column,
 )
-from collectors.syslog.firewalls import ASA, CEF, FORTIGATE, PANOS
+from collectors.syslog.firewalls import EVENT_RFC5424, FIREWALL
 from collectors.syslog.slow import Row
 from collectors.syslog.times import Times
 
 __all__ = ["Dialect", "Found", "Grammar", "Origins", "new_order"]
 
 BSD_AT: Final = 11  # the group of `patterns.RFC` that holds the time of RFC 3164
+_RFC3164: Final = tuple(map(itemgetter, (0, *range(BSD_AT, BSD_AT + 5))))  # of 17 groups, 10 ns less than `zip`
 
 
 def new_order() -> list[Grammar]:
@@ -47,17 +48,17 @@ def new_order() -> list[Grammar]:
             (Dialect(1, _build_rfc5424, _knows_rfc5424), Dialect(BSD_AT, _build_rfc3164, _knows_rfc3164)),
         ),
         Grammar(patterns.RFC3164_ISO, (Dialect(1, _build_rfc3164_iso, _knows_rfc3164_iso),)),
-        FORTIGATE,
-        ASA,
-        PANOS,
-        CEF,
+        FIREWALL,
+        EVENT_RFC5424,
     ]
 
 
 def _build_rfc5424(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
     pri, seconds, milli, micro, zone, host, app, proc, msg, sd, message, *_ = zip(*found, strict=True)
     data = sd_column(sd)
-    columns = Columns(
+    return make_rows(
+        pri,
+        origins,
         time=iso_column(times, (seconds, zone, milli, micro)),
         host=nil_column(host),
         app=nil_column(app),
@@ -68,7 +69,6 @@ def _build_rfc5424(found: Sequence[Found], origins: Origins, times: Times) -> It
         form="rfc5424",
         family=add_by_data(family_column(app, message), sd, data) or NONE,
     )
-    return make_rows(pri, columns, origins)
 
 
 def _knows_rfc5424(found: Found, times: Times) -> bool:
@@ -81,7 +81,7 @@ def _knows_rfc5424(found: Found, times: Times) -> bool:
 
 
 def _build_rfc3164(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
-    pri, *_, stamps, host, tag, pid, message, _ = zip(*found, strict=True)
+    pri, stamps, host, tag, pid, message = [list(map(get, found)) for get in _RFC3164]
     return _rows_rfc3164(bsd_column(times, stamps), origins, (pri, host, tag, pid, message))
 
 
@@ -100,7 +100,9 @@ def _knows_rfc3164_iso(found: Found, times: Times) -> bool:
 
 def _rows_rfc3164(times: Iterable[int], origins: Origins, texts: tuple[Sequence[str], ...]) -> Iterable[Row]:
     pri, host, tag, pid, message = texts
-    columns = Columns(
+    return make_rows(
+        pri,
+        origins,
         time=times,
         host=host,
         app=tag,
@@ -109,4 +111,3 @@ def _rows_rfc3164(times: Iterable[int], origins: Origins, texts: tuple[Sequence[
         form="rfc3164",
         family=family_column(tag, message) or NONE,
     )
-    return make_rows(pri, columns, origins)

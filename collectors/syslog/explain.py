@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from collectors.sink import Lane, Stream
 from collectors.syslog.config import SEVERITIES, Syslog
+from collectors.syslog.families.table import NAMED
 from collectors.syslog.lanes import lane_of
 from collectors.syslog.rows import SYSLOG, SyslogRow
 from collectors.syslog.slow import Origin, Reading, parse_line
@@ -37,6 +38,7 @@ _FORMATS: Final = {
     "rfc3164": "header by RFC 3164 and its usual bends",
     "none": "no header is recognised: everything after PRI is message",
 }
+_OWN_HEADER: Final = "no header of an RFC: the family has its own, or none"
 
 
 class Explained(NamedTuple):
@@ -81,7 +83,11 @@ def explain(
 
 
 def _reasons(row: SyslogRow) -> Iterator[str]:
-    yield _FORMATS[row.format]
+    yield _OWN_HEADER if row.family and row.format == "none" else _FORMATS[row.format]
+    if row.family:
+        yield f"family {row.family}: {NAMED[row.family].sign}"
+        if NAMED[row.family].gives:
+            yield f"read beyond the header: {NAMED[row.family].gives}"
     for flag in (row.flag or "").split():
         yield f"{flag}: {FLAGS[flag]}"
 

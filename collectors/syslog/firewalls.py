@@ -10,12 +10,13 @@ from typing import Final
 from collectors.syslog import patterns
 from collectors.syslog.columns import (
     FACILITY,
-    Columns,
+    NONE,
     Dialect,
     Found,
     Grammar,
     Origins,
     bsd_column,
+    family_column,
     iso_column,
     knows_bsd,
     knows_iso,
@@ -25,56 +26,78 @@ from collectors.syslog.columns import (
     optional_column,
     sd_column,
 )
-from collectors.syslog.families.cisco import name_mnemonic
-from collectors.syslog.families.firewalls import FAR, scale_eventtime
+from collectors.syslog.families.firewalls import FAR
 from collectors.syslog.slow import Row
 from collectors.syslog.stamps import read_offset
-from collectors.syslog.times import Times
+from collectors.syslog.times import SECOND, Times
 
-_BSD_AT: Final = 11  # the group of `patterns.CEF` that holds the time of RFC 3164
+_CUTS: Final = {  # dialect of `patterns.FIREWALL`: where its groups stand
+    "fortigate": slice(1, 9),
+    "panos": slice(9, 12),
+    "event": slice(9, 15),
+    "asa": slice(15, 21),
+}
+
+
+def _cut(found: Sequence[Found], dialect: str) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Give PRI and the columns of one dialect."""
+    columns = list(zip(*found, strict=True))
+    return columns[0], list(columns[_CUTS[dialect]])
 
 
 def _build_fortigate(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
-    pri, message, date, clock, quoted, bare, event, zone, _ = zip(*found, strict=True)
-    keys = [f"{day} {hour}" for day, hour in zip(date, clock, strict=True)]
-    times.learn_wall(keys)
-    columns = Columns(
-        time=[_instant(times.wall[key], at, offset) for key, at, offset in zip(keys, event, zone, strict=True)],
-        host=quoted if all(quoted) else [one or other for one, other in zip(quoted, bare, strict=True)],
+    pri, (message, walls, quoted, bare, *instants) = _cut(found, "fortigate")
+    early, early_zone, late, late_zone = instants
+    try:
+        wall = list(map(times.wall.__getitem__, walls))
+    except KeyError:
+        times.learn_wall(walls)
+        wall = list(map(times.wall.__getitem__, walls))
+    return make_rows(
+        pri,
+        origins,
+        time=list(map(_instant, wall, _either(early, late), _either(early_zone, late_zone))),
+        host=_either(quoted, bare),
         message=message,
         form="none",
         family=repeat("fortigate"),
     )
-    return make_rows(pri, columns, origins)
+
+
+def _either(one: Sequence[str], other: Sequence[str]) -> Sequence[str]:
+    if all(one):
+        return one
+    return [this or that for this, that in zip(one, other, strict=True)] if any(one) else other
 
 
 def _instant(wall: tuple[int, int], event: str, zone: str) -> int:
     """Give what `families.firewalls` reads from date and time (in UTC, in the listener's zone), eventtime and tz."""
     utc, local = wall
-    instant = scale_eventtime(event)
-    if instant is not None and -FAR <= instant - utc <= FAR:
-        return instant
+    if event:
+        instant = int(event) if len(event) == 19 else int(event) * SECOND
+        if -FAR <= instant - utc <= FAR:
+            return instant
     offset = read_offset(zone) if zone else None
     return local if offset is None else utc - offset
 
 
 def _knows_fortigate(found: Found, times: Times) -> bool:
-    key = f"{found[2]} {found[3]}"
-    times.learn_wall((key,))
-    return found[0] in FACILITY and key in times.wall
+    times.learn_wall((found[2],))
+    return found[0] in FACILITY and found[2] in times.wall
 
 
 def _build_asa(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
-    pri, bsd, iso, zone, host, tag, message, _ = zip(*found, strict=True)
-    columns = Columns(
+    pri, (bsd, iso, zone, host, tag, message) = _cut(found, "asa")
+    return make_rows(
+        pri,
+        origins,
         time=bsd_column(times, bsd) if all(bsd) else _asa_times(times, (bsd, iso, zone)),
         host=optional_column(host),
         app=tag,
         message=message,
         form="rfc3164",
-        family=map(name_mnemonic, tag),
+        family=family_column(tag, message) or NONE,
     )
-    return make_rows(pri, columns, origins)
 
 
 def _asa_times(times: Times, columns: tuple[Sequence[str], ...]) -> list[int | None]:
@@ -89,25 +112,42 @@ def _asa_times(times: Times, columns: tuple[Sequence[str], ...]) -> list[int | N
 
 
 def _knows_asa(found: Found, times: Times) -> bool:
-    known = knows_bsd(times, found[1]) if found[1] else not found[2] or knows_iso(times, found[2] + found[3])
+    bsd, iso, zone, *_ = found[_CUTS["asa"]]
+    known = knows_bsd(times, bsd) if bsd else not iso or knows_iso(times, iso + zone)
     return found[0] in FACILITY and known
 
 
 def _build_panos(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
-    pri, stamps, host, message, _ = zip(*found, strict=True)
-    columns = Columns(
-        time=bsd_column(times, stamps), host=host, message=message, form="rfc3164", family=repeat("panos")
+    pri, (stamps, host, message) = _cut(found, "panos")
+    return make_rows(
+        pri, origins, time=bsd_column(times, stamps), host=host, message=message, form="rfc3164", family=repeat("panos")
     )
-    return make_rows(pri, columns, origins)
 
 
-def _knows_panos(found: Found, times: Times) -> bool:
-    return found[0] in FACILITY and knows_bsd(times, found[1])
+def _build_event(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
+    pri, (stamps, host, _, tag, pid, message) = _cut(found, "event")
+    return make_rows(
+        pri,
+        origins,
+        time=bsd_column(times, stamps),
+        host=host,
+        app=optional_column(tag),
+        proc=optional_column(pid),
+        message=message,
+        form="rfc3164",
+        family=_event_families(message),
+    )
+
+
+def _knows_behind_bsd(found: Found, times: Times) -> bool:
+    return found[0] in FACILITY and knows_bsd(times, found[_CUTS["event"].start])
 
 
 def _build_event_rfc5424(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
     pri, seconds, milli, micro, zone, host, app, proc, msg, sd, message, *_ = zip(*found, strict=True)
-    columns = Columns(
+    return make_rows(
+        pri,
+        origins,
         time=iso_column(times, (seconds, zone, milli, micro)),
         host=host,
         app=nil_column(app),
@@ -118,42 +158,23 @@ def _build_event_rfc5424(found: Sequence[Found], origins: Origins, times: Times)
         form="rfc5424",
         family=_event_families(message),
     )
-    return make_rows(pri, columns, origins)
 
 
 def _knows_event_rfc5424(found: Found, times: Times) -> bool:
     return found[0] in FACILITY and knows_iso(times, found[1] + found[4]) and knows_sd(found[9])
 
 
-def _build_event_rfc3164(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
-    pri, *_, stamps, host, tag, pid, message, _ = zip(*found, strict=True)
-    columns = Columns(
-        time=bsd_column(times, stamps),
-        host=host,
-        app=optional_column(tag),
-        proc=optional_column(pid),
-        message=message,
-        form="rfc3164",
-        family=_event_families(message),
-    )
-    return make_rows(pri, columns, origins)
-
-
-def _knows_event_rfc3164(found: Found, times: Times) -> bool:
-    return found[0] in FACILITY and knows_bsd(times, found[_BSD_AT])
-
-
 def _event_families(messages: Sequence[str]) -> list[str]:
     return ["cef" if message[0] == "C" else "leef" for message in messages]
 
 
-FORTIGATE: Final = Grammar(patterns.FORTIGATE, (Dialect(1, _build_fortigate, _knows_fortigate),))
-ASA: Final = Grammar(patterns.ASA, (Dialect(5, _build_asa, _knows_asa),))
-PANOS: Final = Grammar(patterns.PANOS, (Dialect(1, _build_panos, _knows_panos),))
-CEF: Final = Grammar(
-    patterns.CEF,
+FIREWALL: Final = Grammar(
+    patterns.FIREWALL,
     (
-        Dialect(1, _build_event_rfc5424, _knows_event_rfc5424),
-        Dialect(_BSD_AT, _build_event_rfc3164, _knows_event_rfc3164),
+        Dialect(1, _build_fortigate, _knows_fortigate),
+        Dialect(11, _build_panos, _knows_behind_bsd),
+        Dialect(14, _build_event, _knows_behind_bsd),
+        Dialect(19, _build_asa, _knows_asa),
     ),
 )
+EVENT_RFC5424: Final = Grammar(patterns.EVENT_RFC5424, (Dialect(1, _build_event_rfc5424, _knows_event_rfc5424),))

@@ -27,7 +27,9 @@ _SD_NAME: Final = r"[!#-<>-\\^-~]{1,32}+"
 _SD_VALUE: Final = r'[^"\\\]\n]*+'  # without escapes
 _TAG: Final = r"((?!\d++:)[!#-+\--9;?-Z\\^-z|~]{1,128}+)(?:\[([^\[\] \n]{1,128}+)\]: ?+|: )"  # no number, no comma
 _TEXT: Final = r"([^\n]++)"
-_MESSAGE: Final = rf"(?!CEF:|LEEF:|\*\w|\[(?:[A-Z0-9]{{2,12}}+_|origin )| \[origin ){_TEXT}"  # none that says more by itself
+_MESSAGE: Final = (
+    rf"(?!CEF:|LEEF:|\*\w|\[(?:[A-Z0-9]{{2,12}}+_|origin )| \[origin ){_TEXT}"  # none that says more by itself
+)
 _ANY: Final = r"^([^\n]*+)$"
 
 
@@ -47,32 +49,28 @@ RFC3164_ISO: Final = _pattern(rf"{_PRI}{_ISO} {_HOST} {_TAG}{_MESSAGE}")
 
 _EVENT: Final = r"((?:CEF|LEEF):\d(?:\.\d)?+\|[^\n]*+)"
 
-CEF: Final = _pattern(rf"{_PRI}(?:{_RFC5424.replace(_NOT_HOST, _NOT_HOST + '(?!- )')}{_EVENT}|{_BSD} {_HOST} (?:(?!%){_TAG})?+{_EVENT})")
-"""As `RFC`, with a CEF or LEEF event for the message; RFC 3164's tag and pid may be empty."""
+EVENT_RFC5424: Final = _pattern(rf"{_PRI}{_RFC5424.replace(_NOT_HOST, _NOT_HOST + '(?!- )')}{_EVENT}")
+"""As the first half of `RFC`, with a CEF or LEEF event for the message, which names the host where the header does not."""
 
-_KEY: Final = "|".join(FORTIGATE_KEYS)
-_SKIPPED: Final = "|".join(("date", "time", *(key for key in FORTIGATE_KEYS if key not in {"devname", "eventtime", "tz"})))
-_PAIRS: Final = rf'(?:(?:{_SKIPPED})=(?:"[^"\n]{{0,512}}+"|[^ ,"\n]{{0,512}}+) ){{0,8}}+'
-
-FORTIGATE: Final = _pattern(
-    rf"{_PRI}(date=(\d{{4}}-\d\d-\d\d) time=(\d\d:\d\d:\d\d) "
-    rf'devname=(?:"([^" \n]{{1,255}}+)"|([^", \n]{{1,255}}+)) {_PAIRS}'
-    rf'(?:eventtime=(\d{{10}}(?:\d{{9}})?+) )?+(?:tz="([+-]\d{{4}})" )?+{_PAIRS}(?!(?:{_KEY})=)[^\n]*+)'
+_V: Final = r'=(?:"[^"\n]{0,512}+"|[^ ,"\n]{0,512}+) '
+_INSTANT: Final = r'(?:eventtime=(\d{10}(?:\d{9})?+) )?+(?:tz="([+-]\d{4})" )?+'
+_FORTIGATE: Final = (
+    r"(date=(\d{4}-\d\d-\d\d time=\d\d:\d\d:\d\d) "
+    rf'devname=(?:"([^" \n]{{1,255}}+)"|([^", \n]{{1,255}}+)) devid{_V}{_INSTANT}'
+    rf"logid{_V}type{_V}(?:subtype{_V})?+(?:eventtype{_V})?+(?:level{_V})?+(?:vd{_V})?+{_INSTANT}"
+    rf"(?!(?:{FORTIGATE_KEYS})=)[^\n]*+)"
 )
-"""pri, message, date, time, host quoted, host bare, eventtime, zone, the line: FortiOS 5 to 7, its default format."""
-
+_PANOS: Final = r"(\d,\d{4}/\d\d/\d\d \d\d:\d\d:\d\d,[0-9A-Za-z-]{0,32}+,[A-Z][A-Z-]{2,31}+,[^\n]*+)"
 _ASA_STAMP: Final = r"(?:([A-Z][a-z]{2} [ \d]\d (?:\d{4} )?+\d\d:\d\d:\d\d)|(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(Z))"
-_ASA_HOST: Final = r"(?: (?![A-Z]{1,5}+[ :])([A-Za-z][\w.-]{0,254}+|\d{1,3}+\.\d{1,3}+\.\d{1,3}+\.\d{1,3}+)(?: (?=:)|(?=:)))?+"
-
-ASA: Final = _pattern(
-    rf"{_PRI}(?:{_ASA_STAMP}{_ASA_HOST}: |: ?+|)(%(?:ASA|PIX|FWSM|FTD)-[0-7]-\d{{1,6}}+): {_TEXT}"
+_ASA_NAME: Final = r"(?![A-Z]{1,5}+[ :])([A-Za-z][\w.-]{0,254}+|\d{1,3}+\.\d{1,3}+\.\d{1,3}+\.\d{1,3}+)"
+_ASA: Final = (
+    rf"(?:{_ASA_STAMP}(?: {_ASA_NAME}(?: (?=:)|(?=:)))?+: |: ?+|)(%(?:ASA|PIX|FWSM|FTD)-[0-7]-\d{{1,6}}+): {_TEXT}"
 )
-"""pri, BSD time with a year or without, seconds of RFC 3339, their Z, host, tag, message, the line."""
 
-PANOS: Final = _pattern(
-    rf"{_PRI}{_BSD} {_HOST} (\d,\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d,[0-9A-Za-z-]{{0,32}}+,[A-Z][A-Z-]{{2,31}}+,[^\n]*+)"
-)
-"""pri, time, host, message, the line; behind a header of RFC 5424 the message is `RFC`'s."""
+FIREWALL: Final = _pattern(rf"{_PRI}(?:{_FORTIGATE}|{_BSD} {_HOST} (?:{_PANOS}|(?:(?!%){_TAG})?+{_EVENT})|{_ASA})")
+"""pri; of FortiGate: message, date and clock, host quoted, host bare, eventtime and zone behind devid, and behind vd; of
+PAN-OS and events: BSD time, host, columns, tag, pid, event; of ASA: BSD time with a year or without, seconds of RFC 3339,
+their Z, host, tag, text; the line. One pattern for all: one that misses a line of 550 bytes costs 0.6 µs."""
 
 SD_ELEMENT: Final = _pattern(rf'\[({_SD_NAME}) ({_SD_NAME})="({_SD_VALUE})"((?: {_SD_NAME}="{_SD_VALUE}")*+)\]')
 """Over structured data, one a line: id, name and value of the first param, the other params, the text."""

@@ -1,15 +1,15 @@
 """Cameras and recorders. Neither vendor publishes a grammar: they send RFC 3164 or 5424, and the sign is their name.
 
-    Nov 24 10:00:00 DS-7616NI-K2 ...        the host is a model, as it is from the factory
-    1 2026-11-24T10:00:00+07:00 IPC-HFW2431S ... - - ...
+Nov 24 10:00:00 DS-7616NI-K2 ...        the host is a model, as it is from the factory
+1 2026-11-24T10:00:00+07:00 IPC-HFW2431S ... - - ...
 """
 
 from typing import Final
 
 from collectors.syslog.families.family import Family
 
-HIKVISION_HOST: Final = r"i?DS-[2-9A-Z][0-9A-Z]{2,}[\w().-]*"
-DAHUA_HOST: Final = r"(?:DHI?|IPC|SD|XVR|NVR|HCVR)-[A-Z0-9][\w.-]{3,}|(?:IPC-H|DH_)[\w.-]+"
+HIKVISION_HOST: Final = r"i?DS-[2-9A-Z][0-9A-Z]{2}"
+DAHUA_HOST: Final = r"DHI?-[A-Z0-9]{3}|IPC-H[A-Z0-9]{3}"
 
 FAMILIES: Final = (
     Family(

@@ -33,12 +33,18 @@ _HEAD: Final = re.compile(
     re.ASCII,
 )
 _UP: Final = re.compile(rf"(?P<uptime>{_UPTIME})(?=:)", re.ASCII)
-_AFTER_TIME: Final = re.compile(rf"(?: (?P<zone>[A-Z]{{1,5}})(?=:)| (?P<host>{_NAME})(?<!:)(?= ?:| %))? ?(?P<colon>:)? {{0,4}}")
-_TAG: Final = re.compile(rf"(?:%\$ ?VDC-[\w-]{{1,32}} ?%\$ )?(?P<app>{MNEMONIC}|#{MNEMONIC[1:]})(?: ?: ?| |\Z)", re.ASCII)
+_AFTER_TIME: Final = re.compile(
+    rf"(?: (?P<zone>[A-Z]{{1,5}})(?=:)| (?P<host>{_NAME})(?<!:)(?= ?:| %))? ?(?P<colon>:)? {{0,4}}"
+)
+_TAG: Final = re.compile(
+    rf"(?:%\$ ?VDC-[\w-]{{1,32}} ?%\$ )?(?P<app>{MNEMONIC}|#{MNEMONIC[1:]})(?: ?: ?| |\Z)", re.ASCII
+)
 _YEAR_FIRST: Final = re.compile(r"\d{4} ", re.ASCII)
 _START: Final = re.compile(r"[:*.%\d\[]")
 _SIGN: Final = re.compile(r"%|: \*")
 _REACH: Final = 200  # how far into a line a mnemonic can begin
+
+_FACILITIES: Final = {"ASA": "asa", "PIX": "asa", "FWSM": "asa", "FTD": "ftd", "NGIPS": "ftd"}
 
 _MERAKI_KINDS: Final = (
     r"flows|urls|events|security_event|ids-alerts|ip_flow_start|ip_flow_end|(?:vpn_|cellular_|l7_)?firewall"
@@ -107,8 +113,7 @@ def _family(app: str | None, head: re.Match[str], *, text: str, stamp: Stamp | N
 
 def name_mnemonic(app: str) -> str:
     """Give the family by the facility of a mnemonic; most systems share theirs."""
-    facility = app[1:].partition("-")[0]
-    return {"ASA": "asa", "PIX": "asa", "FWSM": "asa", "FTD": "ftd", "NGIPS": "ftd"}.get(facility, "ios")
+    return _FACILITIES.get(app[1:].partition("-")[0], "ios")
 
 
 def read_meraki(text: str, start: int, _: Times) -> Header | None:
@@ -141,33 +146,40 @@ def _read_relayed_meraki(header: Header, times: Times) -> Header:
     return header if read is None else read._replace(flags=header.flags)
 
 
-_HEADER: Final = "; host, time, sequence number and the clock's mark from Cisco's own header, where there is one"
+_HEADER: Final = "host, time, sequence number and clock's mark of Cisco's own header, where there is one"
 
 FAMILIES: Final = (
     Family(
         "asa",
         "Cisco ASA, PIX, FWSM",
-        "the tag is %ASA-, %PIX- or %FWSM-, a severity and a number" + _HEADER,
+        "the tag is %ASA-, %PIX- or %FWSM-, a severity and a number",
+        _HEADER,
         app=r"%(?:ASA|PIX|FWSM)-.{1,120}",
     ),
     Family(
-        "ftd", "Cisco Firepower", "the tag is %FTD- or %NGIPS-, a severity and a number" + _HEADER, app=r"%(?:FTD|NGIPS)-.{1,120}"
+        "ftd",
+        "Cisco Firepower",
+        "the tag is %FTD- or %NGIPS-, a severity and a number",
+        _HEADER,
+        app=r"%(?:FTD|NGIPS)-.{1,120}",
     ),
     Family(
         "ios",
         "Cisco IOS, IOS-XE, and what writes like it",
-        "the tag is %FACILITY-SEVERITY-MNEMONIC" + _HEADER,
+        "the tag is %FACILITY-SEVERITY-MNEMONIC",
+        _HEADER,
         app=MNEMONIC,
         message=MNEMONIC + r"(?: |\Z)",
         read=_read_mnemonic,
     ),
-    Family("nxos", "Cisco Nexus", "a Cisco tag, and the year comes first" + _HEADER),
-    Family("iosxr", "Cisco IOS-XR", "a node such as RP/0/RSP0/CPU0: stands before the time" + _HEADER),
-    Family("wlc", "Cisco AireOS controllers", "a task such as *spamApTask3: stands before the time" + _HEADER),
+    Family("nxos", "Cisco Nexus", "a Cisco tag, and the year comes first", _HEADER),
+    Family("iosxr", "Cisco IOS-XR", "a node such as RP/0/RSP0/CPU0: stands before the time", _HEADER),
+    Family("wlc", "Cisco AireOS controllers", "a task such as *spamApTask3: stands before the time", _HEADER),
     Family(
         "ise",
         "Cisco ISE, ACS",
-        "the message begins with CISE_ or CSCOacs_, its number and its parts; the time with its zone is the message's own",
+        "the message begins with CISE_ or CSCOacs_, its number and its parts",
+        "app from the category; time with zone and milliseconds from the first part",
         message=r"(?:CISE|CSCOacs)_\w{1,64} \d{1,10} \d{1,4} \d{1,4} ",
         read=_read_ise,
     ),
@@ -175,6 +187,7 @@ FAMILIES: Final = (
         "meraki",
         "Cisco Meraki",
         "seconds since 1970, host and kind of event stand where RFC 5424 has its time",
+        "time, host; the kind is the app",
         message=rf"(?:1 )?\d{{10}}\.\d{{1,9}} [\w.-]{{1,255}} (?:{_MERAKI_KINDS}) ",
         read=_read_relayed_meraki,
     ),

@@ -48,8 +48,8 @@ FAMILIES: Final = (
     Family(
         "cef",
         "whoever writes ArcSight's CEF: Imperva, Trend Micro, Trellix, ...",
-        "the message, behind any header or none, begins with CEF:, a version and a bar; host from dvchost= where the"
-        " header has none",
+        "the message, behind any header or none, begins with CEF:, a version and a bar",
+        "host from dvchost= where the header has none",
         apps=("CEF",),
         tagged=r"\d",
         is_no_tag=True,
@@ -57,8 +57,8 @@ FAMILIES: Final = (
     Family(
         "leef",
         "whoever writes QRadar's LEEF",
-        "the message, behind any header or none, begins with LEEF:, a version and a bar; host from devName= where the"
-        " header has none",
+        "the message, behind any header or none, begins with LEEF:, a version and a bar",
+        "host from devName= where the header has none",
         apps=("LEEF",),
         tagged=r"\d",
         is_no_tag=True,

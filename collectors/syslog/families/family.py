@@ -26,7 +26,8 @@ class Family(NamedTuple):
     Attributes:
         name: value of the column `family`.
         devices: who writes so, for the documentation.
-        sign: in words, by what it is recognised and what is read from it.
+        sign: in words, how it is recognised.
+        gives: in words, what is read beyond what the RFC's header would give.
         apps: app names of it alone.
         app: pattern that a whole app name of it matches.
         tagged: pattern of the message behind `apps` or `app`, where the name alone proves nothing.
@@ -40,6 +41,7 @@ class Family(NamedTuple):
     name: str
     devices: str
     sign: str
+    gives: str = ""
     apps: tuple[str, ...] = ()
     app: str | None = None
     tagged: str | None = None

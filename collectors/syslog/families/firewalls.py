@@ -32,7 +32,9 @@ _NETSCALER: Final = re.compile(
     r" ?(?P<engine>(?:\d{1,4}-)?PPE-\d{1,4}) : ",
     re.ASCII,
 )
-_EVENT: Final = re.compile(r"(?:[a-z][\w-]{0,63} )?(?P<module>[A-Z][A-Z0-9_]{0,63}) (?P<event>[A-Za-z]\w{0,63})(?: |:|\Z)", re.ASCII)
+_EVENT: Final = re.compile(
+    r"(?:[a-z][\w-]{0,63} )?(?P<module>[A-Z][A-Z0-9_]{0,63}) (?P<event>[A-Za-z]\w{0,63})(?: |:|\Z)", re.ASCII
+)
 _F5: Final = re.compile(rf"(?P<level>{_LEVELS}) ")
 _SLOT: Final = re.compile(r"(?P<slot>slot\d{1,2})/(?P<host>.{1,255})")
 _PANOS_TIME: Final = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d")
@@ -45,7 +47,7 @@ def scale_eventtime(digits: str) -> int | None:
 
 
 def _read_fortigate(header: Header, times: Times) -> Header:
-    pairs = read_pairs(header.message, names=("date", "time", *FORTIGATE_KEYS))
+    pairs = read_pairs(header.message, names=("date", "time", *FORTIGATE_KEYS.split("|")))
     date, clock, fraction = clock_of(pairs.get("date", ""), pairs.get("time", ""))
     local = times.local(date, clock=clock, zone=read_zone(pairs.get("tz")))
     wall = times.local(date, clock=clock, zone=UTC)
@@ -77,7 +79,8 @@ def _read_checkpoint(header: Header, _: Times) -> Header:
     pairs = read_pairs(header.message, names=("time", "hostname"), between="|")
     sic = _SIC_NAME.search(header.message)
     host = sic["host"] if sic and not sic["host"].startswith("cp_mgmt") else pairs.get("hostname")
-    seconds, _, fraction = pairs.get("time", "").partition(".")
+    seconds, *rest = pairs.get("time", "").split(".")
+    fraction = rest[0] if rest else ""
     if not (seconds.isdecimal() and len(seconds) == 10):
         return header._replace(hostname=host or header.hostname)
     time = int(seconds) * SECOND + (int(fraction[:9].ljust(9, "0")) if fraction.isdecimal() else 0)
@@ -85,7 +88,17 @@ def _read_checkpoint(header: Header, _: Times) -> Header:
 
 
 def _read_sophos(header: Header, times: Times) -> Header:
-    names = ("device", "device_name", "date", "time", "timezone", "timestamp", "device_id", "device_model", "device_serial_id")
+    names = (
+        "device",
+        "device_name",
+        "date",
+        "time",
+        "timezone",
+        "timestamp",
+        "device_id",
+        "device_model",
+        "device_serial_id",
+    )
     pairs = read_pairs(header.message, names=names)
     stamp = read_stamp(pairs["timestamp"], 0, times) if "timestamp" in pairs else None
     if stamp is not None:
@@ -148,7 +161,8 @@ FAMILIES: Final = (
     Family(
         "fortigate",
         "FortiGate and other Fortinet devices",
-        "the message begins with date= and time=; host from devname=, time from eventtime=, else from date=, time= and tz=",
+        "the message begins with date= and time=, or the SD-ID is Fortinet's",
+        "host from devname=; time from eventtime=, else from date=, time= and tz=",
         numbers=(12356,),
         message=r"date=\d{4}-\d\d-\d\d[ ,]time=\d\d:\d\d:\d\d",
         read=_read_fortigate,
@@ -156,8 +170,8 @@ FAMILIES: Final = (
     Family(
         "panos",
         "Palo Alto Networks PAN-OS",
-        "the message is columns: a number, the time of receipt, a serial number, a type in capitals; without a header the"
-        " time is the message's",
+        "the message is columns: a number, the time of receipt, a serial number, a type in capitals",
+        "without a header the time of receipt",
         numbers=(25461,),
         message=r"\d,[\d/:. -]{8,32},[0-9A-Za-z-]{0,32},[A-Z][A-Z-]{2,31},",
         read=_read_panos,
@@ -165,8 +179,8 @@ FAMILIES: Final = (
     Family(
         "checkpoint",
         "Check Point Log Exporter",
-        "APP-NAME is CheckPoint, or the message begins with time= and hostname= between bars; host from originsicname=,"
-        " else hostname=",
+        "APP-NAME is CheckPoint, or the message begins with time= and hostname= between bars",
+        "time; host from originsicname=, else hostname=",
         apps=("CheckPoint", "checkpoint"),
         numbers=(2620,),
         message=r"time=\d{10}(?:\.\d{1,9})?\|hostname=",
@@ -175,22 +189,24 @@ FAMILIES: Final = (
     Family(
         "sophos",
         "Sophos Firewall and UTM",
-        'the message begins with device="SFW" or device_name= and timestamp=, or the time is 2024:03:05-14:03:07 (UTM);'
-        " host is the name, else the serial number",
+        'the message begins with device="SFW" or device_name= and timestamp=, or the time is 2024:03:05-14:03:07 (UTM)',
+        "time; host from device_name=, else the serial number",
         message=r'device="SFW" |device_name="[^"\n]{0,255}" timestamp="',
         read=_read_sophos,
     ),
     Family(
         "sonicwall",
         "SonicWall",
-        "the message begins with id=, sn= and time=; host from fw=",
+        "the message begins with id=, sn= and time=",
+        "time; host from fw=",
         message=r'id=[^ \n]{1,64} sn=[0-9A-Fa-f]{12} time="',
         read=_read_sonicwall,
     ),
     Family(
         "netscaler",
         "Citrix NetScaler (ADC)",
-        "a packet engine (0-PPE-0 :) follows the time; module is the app, event the MSGID",
+        "a packet engine (0-PPE-0 :) follows the time",
+        "time, host; module is the app, event the MSGID, engine the PROCID; of two ways to read the date the nearer one",
         apps=("TCP", "SSLLOG", "SSLVPN", "APPFW", "AAA", "AAATM", "UI", "GUI", "EVENT", "SNMP", "ACL"),
         tagged=r"(?:[a-z][\w-]{0,63} )?[A-Z][A-Z_]{1,63} \d{1,12} \d{1,4} :",
         message=r"[\d/]{0,10}:?\d\d:\d\d:\d\d(?:\.\d{1,9})? [ \w.:-]{0,255}PPE-\d{1,4} : ",
@@ -199,8 +215,8 @@ FAMILIES: Final = (
     Family(
         "f5",
         "F5 BIG-IP",
-        "a level (notice, err, ...) stands between host and tag, or the tag is one of BIG-IP's daemons; slot1/ is taken off"
-        " the host",
+        "a level (notice, err, ...) stands between host and tag, or the tag is one of BIG-IP's daemons",
+        "app, PROCID; slot1/ is taken off the host",
         apps=("mcpd", "apmd", "bigd", "big3d", "gtmd", "sod", "tmsh", "iControlPortal.cgi"),
         app=r"tmm\d{0,3}",
         message=rf"(?:{_LEVELS}) [\w./()-]{{1,128}}(?:\[\d{{1,10}}\])?: |ASM:",

@@ -38,7 +38,8 @@ _UNIFI_TAG: Final = re.compile(rf'(?:\("(?:[^"\n]{{1,64}})"\)|(?:{_UNIFI}):) ')
 _ENGINE: Final = re.compile(r"(?P<engine>re[01])[-.](?P<host>.{1,255})")
 _PROCURVE: Final = re.compile(r"(?P<number>\d{5}) (?P<app>[\w.-]{1,32}): {1,4}", re.ASCII)
 _CLEARPASS: Final = re.compile(
-    r"(?P<stamp>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(?P<milli>\d{3}) (?P<host>[\w.:-]{1,255}) (?P<app>CPPM_\w{1,64}) ", re.ASCII
+    r"(?P<stamp>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(?P<milli>\d{3}) (?P<host>[\w.:-]{1,255}) (?P<app>CPPM_\w{1,64}) ",
+    re.ASCII,
 )
 _OPENGEAR: Final = re.compile(
     r"(?P<host>[\w.-]{1,255}) (?P<port>[\w-]{1,64}) (?P<year>\d{4})-(?P<month>[A-Z][a-z]{2})-(?P<day>[ \d]\d) "
@@ -71,7 +72,9 @@ def _read_huawei(header: Header, _: Times) -> Header:
 
 def _read_mikrotik(header: Header, _: Times) -> Header:
     topics = _MIKROTIK.match(header.message)
-    return header if topics is None else header._replace(app_name=topics["topics"], message=header.message[topics.end() :])
+    return (
+        header if topics is None else header._replace(app_name=topics["topics"], message=header.message[topics.end() :])
+    )
 
 
 def _read_unifi(header: Header, _: Times) -> Header:
@@ -99,12 +102,14 @@ def _read_clearpass(header: Header, times: Times) -> Header:
     time = stamp.time + int(match["milli"]) * 1_000_000
     if match["host"] != header.hostname:
         header = add_data(header, OWN_DATA, relay=header.hostname)
-    return header._replace(time=time, hostname=match["host"], app_name=match["app"], message=header.message[match.end() :])
+    return header._replace(
+        time=time, hostname=match["host"], app_name=match["app"], message=header.message[match.end() :]
+    )
 
 
 def _read_junos(header: Header, _: Times) -> Header:
     """Take the card for the tag: `fpc0 (buf alloc) failed ...` has no colon."""
-    app, _, message = header.message.partition(" ")
+    app, message = header.message.split(" ", 1)
     return header._replace(app_name=app, message=message)
 
 
@@ -114,19 +119,19 @@ def strip_engine(header: Header) -> Header:
     return add_data(header._replace(hostname=match["host"]), OWN_DATA, engine=match["engine"]) if match else header
 
 
-_JUNOS_APPS: Final = (
-    "RT_FLOW RT_IDS RT_UTM RT_IPSEC RT_AAMW RT_SRC_NAT RT_DST_NAT RT_ALG_WRN_CFG_NEED /kernel rpd mgd dcd chassisd eswd"
-    " craftd alarmd l2ald l2cpd l2cpd-service lacpd jdhcpd jsrpd kmd pfed ppmd mib2d cosd dfwd dfwc idpd utmd appidd vccpd"
-    " ksyncd smgd bbe-smgd jddosd fwauthd srxpfe rmopd xntpd xinetd-jnpr cscript license-check dfcd pfe_ipc autod ilmid"
-).split()
+_JUNOS: Final = (
+    r"RT_[A-Z0-9_]{2,32}|PERF_MON|fpc\d{1,2}|[ta]feb\d|/kernel|rpd|mgd|dcd|chassisd|eswd|craftd|alarmd|l2ald|l2cpd(?:-service)?"
+    r"|lacpd|jdhcpd|jsrpd|kmd|pfed|ppmd|mib2d|cosd|dfwd|dfwc|idpd|utmd|appidd|vccpd|ksyncd|smgd|bbe-smgd|jddosd|fwauthd"
+    r"|srxpfe|rmopd|xntpd|xinetd-jnpr|cscript|license-check|dfcd|pfe_ipc|autod|ilmid"
+)
 
 FAMILIES: Final = (
     Family(
         "junos",
         "Juniper Junos, SRX",
-        "the tag or APP-NAME is one of Junos' processes, or the SD-ID is Juniper's; re0- is taken off the host",
-        apps=tuple(_JUNOS_APPS),
-        app=r"fpc\d{1,2}|[ta]feb\d|RT_[A-Z0-9_]{2,32}|PERF_MON",
+        "the tag or APP-NAME is one of Junos' processes, or the SD-ID is Juniper's",
+        "re0- is taken off the host, for both engines are one device",
+        app=_JUNOS,
         numbers=(2636,),
         message=r"fpc\d{1,2} ",
         read=_read_junos,
@@ -135,6 +140,7 @@ FAMILIES: Final = (
         "huawei",
         "Huawei VRP",
         "the tag is %%01, a module, a severity and a mnemonic between slashes, or those without %%01",
+        "app and PROCID where no blank follows the colon",
         app=r"%%01[A-Z].{1,124}",
         numbers=(2011,),
         message=r"(?:%%01)?[A-Z][\w-]{0,63}/[0-7]/[\w-]{1,64}(?:\([a-z]\))?(?:\[\d{1,12}\])?:",
@@ -144,6 +150,7 @@ FAMILIES: Final = (
         "comware",
         "H3C and HPE Comware",
         "the tag is %%10, a module, a severity and a mnemonic between slashes",
+        "app and PROCID where no blank follows the colon",
         app=r"%%10[A-Z].{1,124}",
         numbers=(25506,),
         message=r"%%10[A-Z][\w-]{0,63}/[0-7]/[\w-]{1,64}(?:\([a-z]\))?(?:\[\d{1,12}\])?:",
@@ -152,8 +159,9 @@ FAMILIES: Final = (
     Family(
         "mikrotik",
         "MikroTik RouterOS, with and without a BSD header",
-        "the message begins with two or more of RouterOS' topics between commas; they are the app",
-        app=rf"(?:{_TOPICS})(?:,(?:{_TOPICS}))+",
+        "the message begins with two or more of RouterOS' topics between commas",
+        "the topics are the app",
+        app=rf"(?:{_TOPICS})(?:,(?:{_TOPICS})){{1,6}}",
         numbers=(14988,),
         message=rf"(?:{_TOPICS})(?:,!?(?:{_TOPICS})){{1,6}} ",
         read=_read_mikrotik,
@@ -163,7 +171,7 @@ FAMILIES: Final = (
         "ArubaOS controllers and access points",
         "a message number and a level between angle brackets follow the tag",
         app=r"authmgr|auth|stm|sapd|profmgr|fpapps|isakmpd|nanny|cli|mdns|wms|cfgm|dbsync|licensemgr|localdb|dds|gsmmgr|ads"
-        r"|cluster_mgr|dot1x-proc|ofa|snmp|httpd|hwMon|radiusd-term|ucm|amon\w*|awc|sapm|tunneld|dhcpdwrap|fw_visibility",
+        r"|cluster_mgr|dot1x-proc|ofa|snmp|httpd|hwMon|radiusd-term|ucm|amon\w{0,16}|awc|sapm|tunneld|dhcpdwrap|fw_visibility",
         tagged=r" ?<\d{6}> ",
         numbers=(14823,),
         message=r"(?:\[[^\]\n]{1,128}\] ?)?:?\d{0,6}:? {0,2}<\d{4,6}> <(?:DBUG|INFO|NOTI|WARN|ERRS|CRIT|ALRT|EMRG)> ",
@@ -181,14 +189,16 @@ FAMILIES: Final = (
     Family(
         "clearpass",
         "Aruba ClearPass",
-        "a time with milliseconds, a host and CPPM_ stand behind the header; time and host are the inner ones",
+        "a time with milliseconds, a host and CPPM_ stand behind the header",
+        "time, host and app are the inner ones",
         message=r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [\w.:-]{1,255} CPPM_",
         read=_read_clearpass,
     ),
     Family(
         "procurve",
         "HPE ProCurve, ArubaOS-Switch",
-        "an event number of five digits and a subsystem stand behind the host; the number is the MSGID",
+        "an event number of five digits and a subsystem stand behind the host",
+        "app; the number is the MSGID",
         message=r"\d{5} [\w.-]{1,32}: ",
         read=_read_procurve,
     ),
@@ -196,6 +206,7 @@ FAMILIES: Final = (
         "ubiquiti",
         "Ubiquiti UniFi and EdgeRouter",
         "address, model and version stand before the tag, or a rule set of its firewall behind kernel: ([WAN_IN-2000-A])",
+        "app and PROCID of the process behind them",
         app=_UNIFI,
         is_no_tag=True,
         numbers=(41112,),
@@ -225,5 +236,10 @@ FAMILIES: Final = (
         app=r"[A-Z][A-Za-z0-9_-]{1,47}",
         tagged=r"[\w.-]{1,64}\(\d{1,6}\) \d{1,12} %% ",
     ),
-    Family("opengear", "Opengear console servers", "host and port stand before a time such as 2018-Nov- 9 15:42:06.972"),
+    Family(
+        "opengear",
+        "Opengear console servers",
+        "host and port stand before a time such as 2018-Nov- 9 15:42:06.972",
+        "time, host, app",
+    ),
 )

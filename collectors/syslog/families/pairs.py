@@ -8,13 +8,13 @@ from collectors.syslog.times import Clock, Date
 
 MOST: Final = 32  # pairs looked at; headers have less than half of it
 FORTIGATE_KEYS: Final = (
-    "devname devid device_id eventtime tz logid log_id type subtype eventtype level pri vd logver idseq timestamp"
-).split()
+    "devname|devid|device_id|eventtime|tz|logid|log_id|type|subtype|eventtype|level|pri|vd|logver|idseq|timestamp"
+)
 """What FortiOS writes before anything that a user could have a say in."""
 
 _PAIR: Final = {
     " ": re.compile(r'([\w.]{1,64})=(?:"([^"\n]{0,512})"|([^ ,"\n]{0,512}))(?:[ ,]|\Z)'),
-    "|": re.compile(r'([\w.]{1,64})=()([^|\n]{0,512})(?:\||\Z)'),
+    "|": re.compile(r"([\w.]{1,64})=()([^|\n]{0,512})(?:\||\Z)"),
 }
 _DATE: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII)
 _CLOCK: Final = re.compile(r"(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?", re.ASCII)

@@ -27,12 +27,11 @@ _INNER_PRI: Final = re.compile(r"<(?P<pri>\d{1,3})>", re.ASCII)
 _CLOCK_MARK: Final = re.compile(r"\*\w", re.ASCII)
 _MONTH: Final = re.compile(r"(?:\d{4} )?[A-Z][a-z]{2} ")
 _ISO: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:", re.ASCII)
-_LEVELS: Final = frozenset("TRACE DEBUG INFO NOTICE WARN WARNING ERROR ERR CRIT CRITICAL ALERT EMERG FATAL".split())
-_ANY_TIMES: Final = Times("UTC")
-_CAMERAS: Final = (
-    ("hikvision", re.compile(HIKVISION_HOST, re.ASCII)),
-    ("dahua", re.compile(DAHUA_HOST, re.ASCII)),
+_LEVEL: Final = re.compile(
+    r"TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERR(?:OR)?|CRIT(?:ICAL)?|ALERT|EMERG|FATAL", re.IGNORECASE
 )
+_ANY_TIMES: Final = Times("UTC")
+_CAMERA: Final = re.compile(f"(?P<hikvision>{HIKVISION_HOST})|(?P<dahua>{DAHUA_HOST})", re.ASCII)
 
 
 def read_own(text: str, start: int, times: Times) -> Header | None:
@@ -100,8 +99,8 @@ def _by_data(header: Header) -> str | None:
 
 
 def _by_host(header: Header) -> str | None:
-    host = header.hostname or ""
-    return next((name for name, pattern in _CAMERAS if pattern.match(host)), None)
+    match = _CAMERA.match(header.hostname or "")
+    return match.lastgroup if match else None
 
 
 def _put_back(header: Header) -> Header:
@@ -144,7 +143,7 @@ def _find_inner(text: str, start: int, times: Times) -> Header | None:
     if not (_MONTH.match(text, start) or _ISO.match(text, start)):
         return None
     inner = read_rfc3164(text, start, times, has_pri=False)
-    if inner.format == "none" or inner.hostname is None or inner.hostname.upper() in _LEVELS:
+    if inner.format == "none" or inner.hostname is None or _LEVEL.fullmatch(inner.hostname):
         return None
     return inner if inner.app_name or _MONTH.match(text, start) else None
 

@@ -24,7 +24,9 @@ _EXIM_ID: Final = r"[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}"
 EXIM_ID: Final = re.compile(_EXIM_ID)
 """exim's number of a message; in lines of its own file it stands where a host would."""
 
-_EXIM_SIGN: Final = rf"(?:\[\d{{1,10}}\] )?{_EXIM_ID} (?:<=|=>|->|>>|\*>|==|\*\*|Completed|SA|removed|Message|Frozen|Unfrozen)"
+_EXIM_SIGN: Final = (
+    rf"(?:\[\d{{1,10}}\] )?{_EXIM_ID} (?:<=|=>|->|>>|\*>|==|\*\*|Completed|SA|removed|Message|Frozen|Unfrozen)"
+)
 _EXIM: Final = re.compile(r"(?P<id>" + _EXIM_ID + r") ")
 
 
@@ -37,7 +39,9 @@ def _read_snare(header: Header, _: Times) -> Header:
     """Take the event's number for the MSGID and, where the header has no host, the column before the sign."""
     match = _SNARE.match(header.message)
     if match and match["host"]:
-        header = header._replace(hostname=header.hostname or match["host"], message=header.message[match.end("host") + 1 :])
+        header = header._replace(
+            hostname=header.hostname or match["host"], message=header.message[match.end("host") + 1 :]
+        )
     event = _SNARE_ID.match(header.message)
     return header if event is None else header._replace(app_name="MSWinEventLog", msg_id=event["id"])
 
@@ -53,22 +57,18 @@ FAMILIES: Final = (
         "vmware",
         "VMware ESXi, vCenter, NSX",
         "the tag or APP-NAME is one of VMware's services, or the SD-ID is VMware's",
-        apps=tuple(
-            (
-                "Hostd Vpxa hostd vpxa vmkernel vmkwarning vobd Rhttpproxy rhttpproxy Fdm fdm vpxd vpxd-svcs vpxd-main"
-                " vpxa-main hostd-probe hostdCgiServer vsanmgmtd vsanobserver vsantraceUrgent vsansystem vmauthd"
-                " storageRM sdrsInjector esxupdate vmkeventd vmkdevmgr vmdird vmafdd vmcad vmon vsphere-ui vsphere-client"
-                " applmgmt NSX NSXV nsxv nsx-proxy dfwpktlogs nsx-exporter nsx-cfgagent envoy-access backup.sh localcli"
-            ).split()
-        ),
-        app=r"vmware-[\w-]{1,48}|vsan-[\w-]{1,48}|nsx-[\w-]{1,48}",
+        app=r"[Hh]ostd(?:-probe|CgiServer)?|[Vv]pxa(?:-main)?|vmkernel|vmkwarning|vobd|[Rr]httpproxy|[Ff]dm|vpxd(?:-main|-svcs)?"
+        r"|vsan(?:mgmtd|observer|traceUrgent|system)|vmauthd|storageRM|sdrsInjector|esxupdate|vmkeventd|vmkdevmgr|vmdird"
+        r"|vmafdd|vmcad|vmon|vsphere-(?:ui|client)|applmgmt|NSXV?|nsxv|dfwpktlogs|envoy-access|backup\.sh|localcli"
+        r"|(?:vmware|vsan|nsx)-[\w-]{1,48}",
         numbers=(6876,),
         message=r"\[Originator@6876 ",
     ),
     Family(
         "idrac",
         "Dell iDRAC and Server Administrator",
-        "the message begins with Severity: and Category:; MessageID: is the MSGID",
+        "the message begins with Severity: and Category:, or the tag is Server_Administrator",
+        "MessageID: is the MSGID",
         apps=("Severity",),
         tagged=r"\w{1,24}, Category: ",
         is_no_tag=True,
@@ -95,8 +95,17 @@ FAMILIES: Final = (
         "windows",
         "Windows by NXLog, Snare, WinCollect and others",
         "MSWinEventLog or AgentDevice= stands in the message between tabs, or the app is a Windows event source, or the"
-        " SD-ID is NXLog's; the event's number is the MSGID of Snare",
-        apps=("MSWinEventLog", "Security-Auditing", "Service_Control_Manager", "EvntSLog", "nxlog", "Snare", "WinEvtLog"),
+        " SD-ID is NXLog's",
+        "the event's number is the MSGID (Snare)",
+        apps=(
+            "MSWinEventLog",
+            "Security-Auditing",
+            "Service_Control_Manager",
+            "EvntSLog",
+            "nxlog",
+            "Snare",
+            "WinEvtLog",
+        ),
         app=r"Microsoft-Windows-[\w-]{1,128}",
         numbers=(14506, 311),
         message=r"(?:[\w.-]{1,255}\t)?(?:MSWinEventLog[\t ]|AgentDevice=W)",
@@ -115,6 +124,7 @@ FAMILIES: Final = (
         "exim",
         "exim",
         "the tag is exim, or the message begins with exim's message number and a sign such as <= or =>",
+        "the message number is the MSGID",
         apps=("exim", "exim4"),
         message=_EXIM_SIGN,
         read=_read_exim,

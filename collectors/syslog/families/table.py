@@ -6,7 +6,7 @@ Fast lines ask `sign_of` once for an app name and remember the answer (`collecto
 
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from collectors.syslog.families import cameras, cisco, events, firewalls, networks, servers
@@ -22,8 +22,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
 )
 """Earlier ones win; a family that has signs of two kinds stands there twice, its words only once."""
 
-SIGNS: Final = {family.name: family.sign for family in FAMILIES if family.sign}
-"""Each family and its sign, in words."""
+NAMED: Final = {family.name: family for family in FAMILIES if family.sign}
+"""Each family by its name, with its words."""
 
 Sign = str | Callable[[str], str | None] | None
 """What an app name tells: a family, none, or a question to the message behind it."""
@@ -40,7 +40,12 @@ def _one_of(patterns: list[str]) -> re.Pattern[str]:
 _NUMBERS: Final = {str(number): family.name for family in FAMILIES for number in family.numbers}
 _ANY_APP: Final = _one_of([family.app for family in FAMILIES if family.app])
 _BY_APP: Final = [
-    (family, frozenset(family.apps), re.compile(family.app or "(?!)", re.ASCII), re.compile(family.tagged or "", re.ASCII))
+    (
+        family,
+        frozenset(family.apps),
+        re.compile(family.app or "(?!)", re.ASCII),
+        re.compile(family.tagged or "", re.ASCII),
+    )
     for family in FAMILIES
     if family.apps or family.app
 ]
@@ -51,25 +56,24 @@ _MESSAGE: Final = re.compile(
 )
 
 
+@lru_cache(8_192)
+def _candidates(app: str) -> tuple[tuple[Family, Callable[[str], object]], ...]:
+    """Give the families that an app name may be of, each with the question to the message."""
+    if app not in _APPS and not _ANY_APP.fullmatch(app):
+        return ()
+    return tuple(
+        (family, tagged.match) for family, apps, pattern, tagged in _BY_APP if app in apps or pattern.fullmatch(app)
+    )
+
+
 def find_by_app(app: str, message: str) -> Family | None:
     """Give the family that an app name, or it and the message behind it, is a sign of."""
-    if app not in _APPS and not _ANY_APP.fullmatch(app):
-        return None
-    for family, apps, pattern, tagged in _BY_APP:
-        if (app in apps or pattern.fullmatch(app)) and tagged.match(message):
-            return family
-    return None
+    return next((family for family, fits in _candidates(app) if fits(message)), None)
 
 
 def sign_of(app: str) -> Sign:
     """Tell what `find_by_app` gives for this app name, whatever message a fast pattern takes."""
-    if app not in _APPS and not _ANY_APP.fullmatch(app):
-        return None
-    found = [
-        (family, tagged.match)
-        for family, apps, pattern, tagged in _BY_APP
-        if (app in apps or pattern.fullmatch(app)) and not family.is_slow
-    ]
+    found = [(family, fits) for family, fits in _candidates(app) if not family.is_slow]
     if not found:
         return None
     first = found[0][0]
