@@ -46,6 +46,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open a damaged file for reading; its WAL is read too, and neither is written."""
     db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
     db.execute("PRAGMA trusted_schema=OFF")
+    db.execute("PRAGMA writable_schema=ON")  # else SQLite reads nothing of a file shorter than its header says
     return db
 
 

@@ -1,14 +1,16 @@
 """Sealed batches, keepers and buffers for tests, and what the account of a store must say."""
 
 import sqlite3
+import threading
 from collections import Counter
 from pathlib import Path
 
 import msgspec
 
-from agent.buffer import Buffer, BufferSettings, Origin, Sealed
+from agent.buffer import Buffer, BufferSettings, Origin, Sealed, read
 from agent.buffer.keeper import Keeper
 from agent.buffer.rows import ROT, Changes, Held
+from agent.buffer.salvage import Salvage
 from wire.batch import Batch, Hop, decode_head, decode_rows
 
 ORIGIN = Origin("gw-1", "lab", b"B" * 16)
@@ -105,3 +107,36 @@ def assert_spans_hold(db: sqlite3.Connection) -> None:
         " WHERE s.last IS NULL OR b.seq > s.last OR b.seq < s.first_held OR b.id != s.base + b.seq"
     ).fetchone()
     assert strays == (0,)
+
+
+def readable(one: Keeper, lane: int = 1, *, limit_bytes: int = 1 << 20) -> list[Held]:
+    """Everything a reader finds in a lane who begins at its beginning."""
+    found: list[Held] = []
+    after = 0
+    while batches := read.read(one, lane, after=after, limit_bytes=limit_bytes):
+        found += batches
+        after = batches[-1].key
+    return found
+
+
+def salvage(one: Keeper) -> None:
+    """Run the salvage to its end; the test is the writer's thread."""
+    requests: list = []
+    arrived = threading.Condition()
+
+    def send(work, post):
+        with arrived:
+            requests.append((work, post))
+            arrived.notify()
+
+    worker = Salvage(one, send)
+    worker.start()
+    thread = worker._thread
+    while thread.is_alive():
+        with arrived:
+            arrived.wait_for(lambda: requests or not thread.is_alive(), timeout=0.05)
+            waiting, requests[:] = list(requests), []
+        for work, post in waiting:
+            post(work())
+    for work, _ in requests:
+        work()

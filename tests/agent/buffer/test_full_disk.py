@@ -5,9 +5,8 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from parts.buffers import assert_account_closes, details, keeper, numbers, sealed
+from parts.buffers import assert_account_closes, details, keeper, numbers, readable, sealed
 
-from agent.buffer import read
 from agent.buffer.rows import Changes
 
 MIB = 1 << 20
@@ -45,14 +44,6 @@ def fill(one, count, *, start=0, lane=1):
     for number in range(start, start + count * 10, 10):
         one.seal(sealed(number, 2, lane=lane, text=f"{number}{NOISE}"))
         one.commit(Changes())
-
-
-def readable(one, lane=1):
-    found, after = [], 0
-    while batches := read.read(one, lane, after=after, limit_bytes=MIB):
-        found += batches
-        after = batches[-1].key
-    return found
 
 
 def expected(count, start=0):
