@@ -11,19 +11,22 @@ from agent.buffer.store import is_whole
 
 MAX_WAITING: Final = 100_000  # ends of custody that wait for the disk; then no more of its backlog is handed out
 
+NO_BORDER: Final = 1 << 62  # above every key
+
 
 def read(keeper: Keeper, lane: int, *, after: int, limit_bytes: int) -> list[Held]:
     """Read batches of a lane with keys above `after`, oldest first, up to `limit_bytes` but at least one.
 
     What cannot be read now is passed over; the keeper notes it, and rewinds its readers when it can be read again.
     """
-    stored = _read_store(keeper, lane, after=after, limit_bytes=limit_bytes)
+    stored, border = _read_store(keeper, lane, after=after, limit_bytes=limit_bytes)
     held = keeper.memory.read(lane, after=after, limit_bytes=limit_bytes, without=keeper.waiting.changes.done)
-    found = {one.key: one for one in (*held, *stored)}  # a commit in doubt may lie in both
-    return take(dict(sorted(found.items())), after=after, limit_bytes=limit_bytes) if held else stored
+    found = {one.key: one for one in (*held, *stored) if one.key <= border}  # a commit in doubt may lie in both
+    return take(dict(sorted(found.items())), after=after, limit_bytes=limit_bytes)
 
 
-def _read_store(keeper: Keeper, lane: int, *, after: int, limit_bytes: int) -> list[Held]:
+def _read_store(keeper: Keeper, lane: int, *, after: int, limit_bytes: int) -> tuple[list[Held], int]:
+    """Read what the disk holds; give also the key up to which that is all it holds."""
     waiting = keeper.waiting
     while keeper.store is not None and len(waiting.changes.done) < MAX_WAITING:
         try:
@@ -33,11 +36,14 @@ def _read_store(keeper: Keeper, lane: int, *, after: int, limit_bytes: int) -> l
             break
         keeper.set_rotten_aside(rotten)
         good = [held for held in found if waiting.is_readable(held.key)]
-        if good or not (found or rotten):
-            return good
-        after = max(held.key for held in (*found, *rotten))
+        read = [*found, *rotten]
+        if sum(held.size for held in read) < limit_bytes:
+            return good, NO_BORDER
+        after = max(held.key for held in read)
+        if good:
+            return good, after
     keeper.has_skipped = True
-    return []
+    return [], NO_BORDER
 
 
 def fetch(keeper: Keeper, key: int) -> Held | None:

@@ -200,13 +200,16 @@ class Custody:
         """The keeper holds what the list holds; while nothing fails, its books close and its reader missed nothing."""
         found = self.found()
         expected = {first: batch for first, batch in self.held.items() if first not in self.parked}
+        if self.keeper.store is None:  # then memory is all that can be read, until the disk is tried again
+            assert found.items() <= expected.items()
+            return
         assert found == expected, (sorted(found), sorted(expected))
         for lane in range(3):
             while self.walk(lane):
                 pass
-        assert set(found) <= self.handed, "a batch was passed over"
         store = self.keeper.store
         if self.keeper.fault is None and store is not None:
+            assert set(found) <= self.handed, "a batch was passed over"
             assert_account_closes(store)
             assert store.tables.marks.get(MARK, b"") == self.mark
 

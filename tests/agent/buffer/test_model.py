@@ -27,11 +27,12 @@ LANES = st.integers(0, 2)
 
 
 class Disk:
-    """Lets the store's steps fail with one error while it is broken."""
+    """Lets the store's steps fail with one error while it is broken: all from one on, or a few."""
 
     def __init__(self) -> None:
         self.code: int | None = None
         self.after = 0
+        self.left: int | None = None
 
     def __call__(self, step: str) -> None:
         if self.code is None or (step == "committed" and self.code in {FULL, WRITE_FAILED}):
@@ -41,6 +42,9 @@ class Disk:
             return
         error = sqlite3.OperationalError(f"at {step}")
         error.sqlite_errorcode = self.code
+        if self.left is not None:
+            self.left -= 1
+            self.code = self.code if self.left else None
         raise error
 
 
@@ -50,6 +54,7 @@ class BufferModel(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(keeper_module, "REOPEN_SECONDS", 3600.0)  # the model says when the disk is tried again
         self.patch.setattr(room_module, "WAL_BYTES", 64 << 10)
+        self.patch.setattr(keeper_module, "FLOOR_BYTES", 100 << 10)
         self.folder = Path(tempfile.mkdtemp(prefix="edgepost-model-"))
         self.disk = Disk()
         self.one = Custody(self.folder, step=self.disk, limit_bytes=500 << 10)
@@ -91,16 +96,19 @@ class BufferModel(RuleBasedStateMachine):
     def draw_epoch(self) -> None:
         self.one.keeper.draw_epoch()
 
-    @rule(code=st.sampled_from([10, 13, 8, 778, 1034]), after=st.integers(0, 12))
-    def break_disk(self, code: int, after: int) -> None:
-        """SQLITE_IOERR, FULL, READONLY, IOERR_WRITE, IOERR_FSYNC at any step from now on."""
-        self.disk.code, self.disk.after = code, after
+    @rule(
+        code=st.sampled_from([10, FULL, 8, WRITE_FAILED, 1034]),
+        after=st.integers(0, 12),
+        left=st.none() | st.integers(1, 4),
+    )
+    def break_disk(self, code: int, after: int, left: int | None) -> None:
+        """SQLITE_IOERR, FULL, READONLY, IOERR_WRITE, IOERR_FSYNC at any step from now on, or at some."""
+        self.disk.code, self.disk.after, self.disk.left = code, after, left
 
-    @precondition(lambda self: self.disk.code is not None)
+    @precondition(lambda self: self.one.keeper.fault is not None)
     @rule()
-    def try_the_broken_disk_again(self) -> None:
-        if self.one.keeper.fault is not None:
-            self.one.keeper.open()
+    def try_the_disk_again_within_the_next_commit(self) -> None:
+        self.one.keeper._reopen_at = 0.0
 
     @precondition(lambda self: self.disk.code is not None)
     @rule()
