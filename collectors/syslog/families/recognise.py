@@ -156,9 +156,10 @@ def _find_inner(text: str, start: int, times: Times) -> Header | None:
     if not (_MONTH.match(text, start) or _ISO.match(text, start)):
         return None
     inner = read_rfc3164(text, start, times, has_pri=False)
-    if inner.format == "none" or inner.hostname is None or _LEVEL.fullmatch(inner.hostname):
+    if inner.hostname is None or _LEVEL.fullmatch(inner.hostname):
         return None
-    return inner if inner.app_name or _MONTH.match(text, start) else None
+    is_header = inner.app_name or find_event(inner.message) or find_by_message(inner.message)
+    return inner if is_header else None  # else it is a message that begins with a time and any word
 
 
 def ask_untagged(message: str) -> str | None:
