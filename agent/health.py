@@ -9,9 +9,12 @@ and a remedy. The rules, in words: `docs/status.md`, section "Health".
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from wire.text import human_seconds
+from wire.text import human_count, human_seconds
+
+if TYPE_CHECKING:  # the client needs only the exit codes, and no collector's reasons
+    from agent.losses import Loss
 
 HEALTHY: Final = "healthy"
 DEGRADED: Final = "degraded"
@@ -29,18 +32,6 @@ _LAG_MS: Final = 1000.0
 _SILENT_SECONDS: Final = 10.0
 _RECENT_NS: Final = 600 * 10**9
 
-HARMLESS: Final = frozenset({"empty", "cut", "idle-connection", "urgent-limit"})
-"""Counted and shown, but no rows were lost by it: nothing was there, a tail was cut off, a lane was changed."""
-
-_LOSS_REMEDIES: Final = {
-    "kernel": "raise `receive_buffer_bytes` of the listener, and sysctl net.core.rmem_max to the same",
-    "intake-full": "the disk cannot keep up: look at the buffer's commit time above and at `iostat -x 2`",
-    "evicted": "the buffer was full: raise `buffer.limit_bytes`, or mend the way to the center (edgepost ping)",
-    "connection-limit": "raise `max_connections` of the listener, or find who opens so many: ss -tnp",
-    "read-budget": "TCP senders fill all read buffers: lower `max_connections`, or find who sends without end: ss -tnp",
-    "memory-full": "the disk is away: see the problem of the buffer",
-}
-
 
 def verdict(problems: Sequence[Problem]) -> str:
     """Give the health that a list of problems adds up to."""
@@ -48,12 +39,12 @@ def verdict(problems: Sequence[Problem]) -> str:
     return DOWN if DOWN in severities else DEGRADED if problems else HEALTHY
 
 
-def find_problems(facts: Mapping[str, Any], recent_losses: Mapping[str, Mapping[str, int]]) -> list[Problem]:
+def find_problems(facts: Mapping[str, Any], recent_losses: "Sequence[Loss]") -> list[Problem]:
     """List every problem the facts show, what is down first.
 
     Args:
         facts: as collected, still without `health` and `problems`.
-        recent_losses: rows lost in the last ten minutes, where → reason → rows.
+        recent_losses: of the last ten minutes.
     """
     problems = [
         *_whole(facts),
@@ -172,13 +163,10 @@ def _forward(forward: Mapping[str, Any]) -> Iterator[Problem]:
         )
 
 
-def _losses(recent: Mapping[str, Mapping[str, int]]) -> Iterator[Problem]:
-    for where, reasons in recent.items():
-        for reason, rows in reasons.items():
-            if reason in HARMLESS:
-                continue
-            remedy = next((text for key, text in _LOSS_REMEDIES.items() if key in reason), "")
-            yield _problem(where, f"{rows:,} rows lost in the last 10 minutes: {reason}.", remedy=remedy)
+def _losses(recent: "Sequence[Loss]") -> Iterator[Problem]:
+    for where, reason, amount in recent:
+        what = f"Data was lost in the last 10 minutes: {human_count(amount, reason.unit)}, {reason.name}."
+        yield _problem(where, what, remedy=reason.remedy)
 
 
 def _process(process: Mapping[str, Any]) -> Iterator[Problem]:

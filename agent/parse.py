@@ -1,10 +1,10 @@
 """`edgepost parse`: which row each line of a file becomes, and why, by the very parser that the collector runs.
 
-    FILE or - ──lines──► the collector's `parse` (collectors/registry.py) ──► JSON by column, or text that explains
-                                                                         └─► the rules of --config, if given ─┘
+    FILE or - ──chunks──► the collector's `parse` (collectors/registry.py) ──► JSON by column, or text that explains
+                                                                          └─► the rules of --config, if given ─┘
 
-One line that is not empty gives one row, in the order of the input; a malformed one too, which is why this ends with
-0 however the lines look. Lines are read one by one: the file may be larger than the memory.
+The collector frames and parses the chunks as it would a stream; a malformed line gives a row too, which is why this
+ends with 0 however the lines look. The file may be larger than the memory.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from wire.text import read_rfc3339
 
 USAGE: Final = 64
 CONFIG: Final = 78
-LINE_BYTES: Final = 16 << 20  # a longer line is read in pieces of so much, each a line of its own
+CHUNK_BYTES: Final = 64 << 10
 RULES: Final = "@rules"
 LANE: Final = "@lane"
 _encode = msgspec.json.Encoder().encode
@@ -47,7 +47,7 @@ def parse(options: argparse.Namespace) -> int:
         explain = load(str(collector.parse))
         settings = _settings(options, collector)
         with _opened(options.file) as file:
-            explained = after_rules(explain(_lines(file), **settings), _rules(options))
+            explained = after_rules(explain(_chunks(file), **settings), _rules(options))
             _print(explained, as_json=options.json, is_live=options.file == "-")
     except Unparsable as error:
         print(f"edgepost parse: {clean(error)}", file=sys.stderr)
@@ -133,8 +133,9 @@ def _opened(name: str) -> BinaryIO:
         raise Unparsable(f"{name}: {error.strerror}") from None
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    return iter(lambda: file.readline(LINE_BYTES), b"")
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Read a line at a time, so that who types sees each row at once; a long one in pieces."""
+    return iter(lambda: file.readline(CHUNK_BYTES), b"")
 
 
 def _print(explained: Iterable[Ruled], *, as_json: bool, is_live: bool) -> None:

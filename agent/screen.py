@@ -104,7 +104,7 @@ def _below(one: Mapping[str, Any]) -> Iterator[Line]:
             yield ("", fit(f"  {listener.get('bind', '?')}  {_listener(listener)}", WIDTH))
     if one.get("restarts"):
         yield ("warn", fit(f"  restarted {_count(one['restarts'])} times", WIDTH))
-    for line in _reasons("  counted since start:", one.get("drops") or {}):
+    for line in _reasons("  counted since start:", one.get("drops") or {}, meanings=one.get("reasons") or {}):
         yield ("warn", line)
 
 
@@ -117,8 +117,14 @@ def _listener(listener: Mapping[str, Any]) -> str:
     return ", ".join(words) + (" !" if listener.get("problem") else "")
 
 
-def _reasons(label: str, drops: Mapping[str, Any]) -> list[str]:
-    some = [f"{_count(rows)} {reason}" for reason, rows in sorted(drops.items()) if rows]
+def _reasons(label: str, drops: Mapping[str, Any], *, meanings: Mapping[str, Any]) -> list[str]:
+    """What was counted, each with its unit; without a meaning it is rows."""
+    units = {reason: str((meanings.get(reason) or {}).get("unit", "rows")) for reason in drops}
+    some = [
+        f"{reason} {_count(number)} {units[reason].removesuffix('s') if number == 1 else units[reason]}"
+        for reason, number in sorted(drops.items())
+        if number
+    ]
     return wrap(f"{label.strip()} {', '.join(some)}", WIDTH, indent="  ") if some else []
 
 
@@ -218,7 +224,7 @@ def _ledger(facts: Mapping[str, Any]) -> Iterator[Line]:
         if str(entry["what"]).startswith("dropped"):
             reason = str(entry["what"]).removeprefix("dropped:")
             reasons[reason] = reasons.get(reason, 0) + int(entry["rows"])
-    yield from (("warn", line) for line in _reasons("dropped:", reasons))
+    yield from (("warn", line) for line in _reasons("dropped:", reasons, meanings={}))
 
 
 def _process(facts: Mapping[str, Any]) -> Iterator[Line]:

@@ -88,7 +88,10 @@ class Buffer:
         buffer = cls(keeper, origin=origin)
         buffer._lock = held
         buffer._writer.start()
-        await buffer._ask(keeper.open)
+        opened = buffer._ask(keeper.open)
+        await asyncio.wait([opened])
+        if opened.cancelled():
+            await buffer.failed  # a bug ended the thread: it, not a cancellation, is what the caller has to hear of
         buffer._newest = Newest(buffer._view.next_keys)
         buffer.unclean_since_ns = keeper.unclean_since_ns
         return buffer
