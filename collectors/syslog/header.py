@@ -1,6 +1,8 @@
 """What a grammar finds in one line: the columns between PRI and MSG, and what was wrong with them."""
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+MOST_BEFORE: Final = 900  # params; a receiver refuses maps of much more, and with one row its whole batch would go
 
 
 class Header(NamedTuple):
@@ -25,7 +27,7 @@ class Header(NamedTuple):
 def add_data(header: Header, element: str, **params: str | None) -> Header:
     """Keep what a header says and no column takes: as structured data, without the params that are None."""
     told = {name: value for name, value in params.items() if value is not None}
-    if not told:
+    if not told or sum(map(len, (header.structured_data or {}).values())) > MOST_BEFORE:
         return header
     data = dict(header.structured_data or {})
     data[element] = {**data.get(element, {}), **told}

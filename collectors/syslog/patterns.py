@@ -21,8 +21,10 @@ _PRI: Final = r"<(\d{1,3}+)>"
 _ISO: Final = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{3})(\d{3}|)|)(Z|[+-]\d\d:\d\d)"
 _BSD: Final = r"([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d)"
 _SD: Final = r"(-|(?:\[[^\]\\\n]*+(?:\\[^\n][^\]\\\n]*+)*+\])++)"  # ends where it must; what is inside: a memo
-_NOT_HOST: Final = r"(?!re\d[-.]|iDS-|DS-|DH-|DHI-|IPC-H)"  # hosts whose name says more: `families/recognise.py`
-_HOST: Final = r"(?!(?:19|20)\d\d |UTC |GMT |Z |re\d[-.]|iDS-|DS-|DH-|DHI-|IPC-H)([\w.:/@%~][\w.:/@%~-]{0,254}+)(?<!:)"
+_NOT_HOST: Final = r"(?!re\d[-.]|iDS-|DS-|DH-|DHI-|IPC-H|slot\d)"  # hosts whose name says more: `families/recognise.py`
+_HOST: Final = (
+    r"(?!(?:19|20)\d\d |UTC |GMT |Z |re\d[-.]|iDS-|DS-|DH-|DHI-|IPC-H|slot\d)([\w.:/@%~][\w.:/@%~-]{0,254}+)(?<!:)"
+)
 _SD_NAME: Final = r"[!#-<>-\\^-~]{1,32}+"
 _SD_VALUE: Final = r'[^"\\\]\n]*+'  # without escapes
 _TAG: Final = r"((?!\d++:)[!#-+\--9;?-Z\\^-z|~]{1,128}+)(?:\[([^\[\] \n]{1,128}+)\]: ?+|: )"  # no number, no comma

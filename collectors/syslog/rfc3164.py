@@ -25,6 +25,7 @@ _TAG: Final = re.compile(  # TAG, at most 128 of it, and the process id in brack
 )
 _COLON: Final = re.compile(r" ?: ")
 _OWN_DATA: Final = re.compile(r" ?\[origin ")  # what rsyslog says of itself
+_MOST_DATA: Final = 2_048  # characters; it has four params
 
 
 def read_rfc3164(text: str, start: int, times: Times, *, has_pri: bool) -> Header:
@@ -47,7 +48,12 @@ def read_rfc3164(text: str, start: int, times: Times, *, has_pri: bool) -> Heade
 def _read_own_data(message: str) -> tuple[dict[str, Any] | None, str]:
     """Take structured data off a message of rsyslog about itself, which RFC 3164 has no other place for."""
     found = read_elements(message, message.index("[")) if _OWN_DATA.match(message) else None
-    if found is None or found.is_repeated or message[found.end : found.end + 1] not in {"", " "}:
+    if (
+        found is None
+        or found.is_repeated
+        or found.end > _MOST_DATA
+        or message[found.end : found.end + 1] not in {"", " "}
+    ):
         return None, message
     return found.data, message[found.end + 1 :]
 

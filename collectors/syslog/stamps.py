@@ -3,6 +3,7 @@
     Oct 11 22:14:15              RFC 3164 section 4.1.2
     Oct  3 2024 13:19:33         Huawei, ASA        Oct 11 22:14:15 2024    Comware, Aruba
     2024 Oct 11 22:14:15.123     NX-OS              Oct 11 22:14:15.123 ICT:    Cisco, a zone only before a colon
+    Oct 11 2024 10:14:15 PM.123 UTC    Cisco CallManager
     2024-10-11T22:14:15+07:00    RFC 3339, and its bends: a blank, a short month, a slash, a fraction of two parts
     2024:10:11-22:14:15          Sophos UTM
 
@@ -14,7 +15,7 @@ import re
 from datetime import UTC, timedelta, timezone, tzinfo
 from typing import Final, NamedTuple
 
-from collectors.syslog.times import MONTHS, SECOND, Times
+from collectors.syslog.times import MONTHS, SECOND, Clock, Times
 
 _FRACTION: Final = r"(?:(?:[.,]|:(?=\d{3} (?:19|20)\d\d ))(?P<fraction>\d{1,9})\d{0,9})?"  # a colon: Comware
 _OFFSET: Final = r"[+-](?:[01]\d|2[0-3])"
@@ -31,7 +32,7 @@ _BEFORE_COLON: Final = "|".join((*_HOURS, *_VAGUE))
 _BSD: Final = re.compile(
     r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?(?:(?P<year_first>\d{4}) )?(?P<month>[A-Za-z]{3}) {1,2}"
     r"(?:(?P<day>\d{1,2}) {1,2})?(?:(?P<year_inside>\d{4}) )?(?P<hour>\d{1,2}):(?P<minute>\d\d):(?P<second>\d\d)"
-    rf"{_FRACTION}(?: (?P<year_last>(?:19|20)\d\d)(?= |: ))?"
+    rf"(?: (?P<half>AM|PM)(?=[. ]))?{_FRACTION}(?: (?P<year_last>(?:19|20)\d\d)(?= |: ))?"
     rf"(?: ?(?P<zone>(?:UTC|GMT)?{_OFFSET}:?[0-5]\d|UTC|GMT|Z|(?:{_BEFORE_COLON})(?= ?: ))(?= |: )(?: DST(?= ))?)?",
     re.ASCII,
 )
@@ -98,7 +99,7 @@ def _bsd_stamp(match: re.Match[str], times: Times) -> Stamp:
         ns, flags = _without_day(match, times, month=month), ("no-day",)
     elif year:
         ns = times.local((int(year), month, int(match["day"])), clock=_clock(match), zone=zone)
-    elif match["zone"] is None and (known := _remembered(match, times)):
+    elif match["zone"] is None and match["half"] is None and (known := _remembered(match, times)):
         ns = known
     else:
         ns = times.nearest(month, int(match["day"]), clock=_clock(match), zone=zone)
@@ -131,5 +132,8 @@ def _stamp(match: re.Match[str], ns: int | None, flags: tuple[str, ...]) -> Stam
     return Stamp(ns + int((match["fraction"] or "").ljust(9, "0")), match.end(), flags)
 
 
-def _clock(match: re.Match[str]) -> tuple[int, int, int]:
-    return int(match["hour"]), int(match["minute"]), int(match["second"])
+def _clock(match: re.Match[str]) -> Clock:
+    hour, half = int(match["hour"]), match.groupdict().get("half")
+    if half:
+        hour = hour % 12 + 12 * (half == "PM") if 1 <= hour <= 12 else 24
+    return hour, int(match["minute"]), int(match["second"])

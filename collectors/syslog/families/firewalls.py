@@ -36,7 +36,7 @@ _EVENT: Final = re.compile(
     r"(?:[a-z][\w-]{0,63} )?(?P<module>[A-Z][A-Z0-9_]{0,63}) (?P<event>[A-Za-z]\w{0,63})(?: |:|\Z)", re.ASCII
 )
 _F5: Final = re.compile(rf"(?P<level>{_LEVELS}) ")
-_SLOT: Final = re.compile(r"(?P<slot>slot\d{1,2})/(?P<host>.{1,255})")
+_SOPHOS_MODEL: Final = re.compile(r"(?:SFW?|SFV[HU]?\w{0,8}|(?:XGS?|SG|SF|CR)\d{1,4}\w{0,8})\b", re.ASCII)
 _PANOS_TIME: Final = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d")
 _SIC_NAME: Final = re.compile(r"\|origin_?sic_?name=(?:CN|cn)\\{0,2}=(?P<host>[\w.-]{1,255})\\{0,2},")
 
@@ -107,8 +107,8 @@ def _read_sophos(header: Header, times: Times) -> Header:
         date, clock, fraction = clock_of(pairs.get("date", ""), pairs.get("time", ""))
         local = times.local(date, clock=clock, zone=read_zone(pairs.get("timezone")))
         time = None if local is None else local + fraction
-    name = pairs.get("device_name") if "device_model" in pairs else None
-    host = name if name and name != "SFW" else pairs.get("device_serial_id") or pairs.get("device_id")
+    name = pairs.get("device_name")
+    host = name if name and not _SOPHOS_MODEL.match(name) else pairs.get("device_serial_id") or pairs.get("device_id")
     return _with_inner(header, time=time, host=header.hostname or host)
 
 
@@ -153,8 +153,7 @@ def _read_f5(header: Header, _: Times) -> Header:
         app, pid, message = read_tag(header.message, level.end())
         header = header._replace(app_name=app, proc_id=pid, message=message)
         header = add_data(header, OWN_DATA, level=level["level"])
-    slot = _SLOT.fullmatch(header.hostname or "")
-    return add_data(header._replace(hostname=slot["host"]), OWN_DATA, slot=slot["slot"]) if slot else header
+    return header
 
 
 FAMILIES: Final = (
@@ -190,7 +189,7 @@ FAMILIES: Final = (
         "sophos",
         "Sophos Firewall and UTM",
         'the message begins with device="SFW" or device_name= and timestamp=, or the time is 2024:03:05-14:03:07 (UTM)',
-        "time; host from device_name=, else the serial number",
+        "time; host from device_name=, or the serial number where that is a model",
         message=r'device="SFW" |device_name="[^"\n]{0,255}" timestamp="',
         read=_read_sophos,
     ),

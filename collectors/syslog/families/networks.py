@@ -34,8 +34,8 @@ _TOPICS: Final = (
     "|system|telephony|tftp|timer|tr069|update|ups|vpls|vrrp|warning|watchdog|web-proxy|wifi|wireguard|wireless|write|zerotier"
 )
 _UNIFI: Final = r"[0-9a-f]{12},[\w.-]{1,64}\+?[\w.]{0,16}|[\w-]{2,32},[0-9a-f]{12},v[\w.+-]{1,32}"
-_UNIFI_TAG: Final = re.compile(rf'(?:\("(?:[^"\n]{{1,64}})"\)|(?:{_UNIFI}):) ')
-_ENGINE: Final = re.compile(r"(?P<engine>re[01])[-.](?P<host>.{1,255})")
+_UNIFI_TAG: Final = re.compile(rf'(?:\("(?:[^"\n]{{1,64}})"\)|(?:{_UNIFI}):?) ')
+_ONTAP: Final = re.compile(r"\[(?P<host>[\w.-]{1,255}):(?P<event>[a-z][\w.]{1,128}):", re.ASCII)
 _PROCURVE: Final = re.compile(r"(?P<number>\d{5}) (?P<app>[\w.-]{1,32}): {1,4}", re.ASCII)
 _CLEARPASS: Final = re.compile(
     r"(?P<stamp>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(?P<milli>\d{3}) (?P<host>[\w.:-]{1,255}) (?P<app>CPPM_\w{1,64}) ",
@@ -87,6 +87,13 @@ def _read_unifi(header: Header, _: Times) -> Header:
     return header._replace(app_name=app, proc_id=pid, message=message)
 
 
+def _read_ontap(header: Header, _: Times) -> Header:
+    event = _ONTAP.match(header.message)
+    if event is None:
+        return header
+    return header._replace(hostname=header.hostname or event["host"], msg_id=event["event"])
+
+
 def _read_procurve(header: Header, _: Times) -> Header:
     event = _PROCURVE.match(header.message)
     if event is None:
@@ -113,12 +120,6 @@ def _read_junos(header: Header, _: Times) -> Header:
     return header._replace(app_name=app, message=message)
 
 
-def strip_engine(header: Header) -> Header:
-    """Take `re0-` off a Junos host: both Routing Engines are one device."""
-    match = _ENGINE.fullmatch(header.hostname or "")
-    return add_data(header._replace(hostname=match["host"]), OWN_DATA, engine=match["engine"]) if match else header
-
-
 _JUNOS: Final = (
     r"RT_[A-Z0-9_]{2,32}|PERF_MON|fpc\d{1,2}|[ta]feb\d|/kernel|rpd|mgd|dcd|chassisd|eswd|craftd|alarmd|l2ald|l2cpd(?:-service)?"
     r"|lacpd|jdhcpd|jsrpd|kmd|pfed|ppmd|mib2d|cosd|dfwd|dfwc|idpd|utmd|appidd|vccpd|ksyncd|smgd|bbe-smgd|jddosd|fwauthd"
@@ -126,6 +127,14 @@ _JUNOS: Final = (
 )
 
 FAMILIES: Final = (
+    Family(
+        "ontap",
+        "NetApp ONTAP",
+        "host, event and severity stand between brackets",
+        "host where the header has none; the event is the MSGID",
+        message=r"\[[\w.-]{1,255}:[a-z][\w.]{1,128}:(?:emergency|alert|critical|error|warning|notice|info|debug)(?::\d{1,12})?\]:? ",
+        read=_read_ontap,
+    ),
     Family(
         "junos",
         "Juniper Junos, SRX",
@@ -210,7 +219,7 @@ FAMILIES: Final = (
         app=_UNIFI,
         is_no_tag=True,
         numbers=(41112,),
-        message=rf'\("[^"\n]{{1,64}}"\) |(?:{_UNIFI}): ',
+        message=rf'\("[^"\n]{{1,64}}"\) |(?:{_UNIFI}):? ',
         read=_read_unifi,
     ),
     Family(

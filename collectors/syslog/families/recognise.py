@@ -13,7 +13,7 @@ from collectors.syslog.families.cameras import DAHUA_HOST, HIKVISION_HOST
 from collectors.syslog.families.cisco import read_cisco, read_meraki
 from collectors.syslog.families.events import find_event, read_event, search_event
 from collectors.syslog.families.family import OWN_DATA, Family
-from collectors.syslog.families.networks import read_opengear, strip_engine
+from collectors.syslog.families.networks import read_opengear
 from collectors.syslog.families.servers import EXIM_ID
 from collectors.syslog.families.table import NotAsItSeems, find_by_app, find_by_id, find_by_message
 from collectors.syslog.header import Header, add_data
@@ -23,6 +23,10 @@ from collectors.syslog.times import Times
 
 _BLANKS: Final = re.compile(r"[ \t]{0,8}")
 _UTM: Final = re.compile(r"\d{4}:\d\d:\d\d-\d\d:\d\d:\d\d ", re.ASCII)
+_PARTS: Final = {
+    "junos": re.compile(r"(?P<part>re\d)[-.](?P<host>.{1,255})"),
+    "f5": re.compile(r"(?P<part>slot\d{1,2})/(?P<host>.{1,255})"),
+}
 _INNER_PRI: Final = re.compile(r"<(?P<pri>\d{1,3})>", re.ASCII)
 _CLOCK_MARK: Final = re.compile(r"\*\w", re.ASCII)
 _MONTH: Final = re.compile(r"(?:\d{4} )?[A-Z][a-z]{2} ")
@@ -49,7 +53,16 @@ def recognise(header: Header, times: Times) -> Header:
     """Give the header with its family, and with what that family's own grammar says."""
     if header.family is None:
         header = _recognise(_read_inner(header, times), times)
-    return strip_engine(header) if header.family == "junos" else header
+    part = _PARTS.get(header.family or "")
+    return _strip(header, part) if part else header
+
+
+def _strip(header: Header, part: re.Pattern[str]) -> Header:
+    """Take the part of a device off its host, for all its parts are one device: `re0-`, `slot1/`."""
+    match = part.fullmatch(header.hostname or "")
+    if match is None:
+        return header
+    return add_data(header._replace(hostname=match["host"]), OWN_DATA, part=match["part"])
 
 
 def _recognise(header: Header, times: Times) -> Header:
@@ -143,9 +156,10 @@ def _find_inner(text: str, start: int, times: Times) -> Header | None:
     if not (_MONTH.match(text, start) or _ISO.match(text, start)):
         return None
     inner = read_rfc3164(text, start, times, has_pri=False)
-    if inner.format == "none" or inner.hostname is None or _LEVEL.fullmatch(inner.hostname):
+    if inner.hostname is None or _LEVEL.fullmatch(inner.hostname):
         return None
-    return inner if inner.app_name or _MONTH.match(text, start) else None
+    is_header = inner.app_name or find_event(inner.message) or find_by_message(inner.message)
+    return inner if is_header else None  # else it is a message that begins with a time and any word
 
 
 def ask_untagged(message: str) -> str | None:
