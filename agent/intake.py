@@ -6,6 +6,7 @@
 Invariants:
 - A put never blocks and never raises; the tuples are not kept.
 - A mark is committed with, never before, all rows put before it: a commit that carries marks takes every open batch.
+- Rules (`agent/rules`), where there are any, see rows before anything else does: taps too see only what they kept.
 - The bytes not yet committed are bounded. `drain` returns below half of the bound, so a put after a drain finds room;
   a put beyond the bound is dropped and counted (`intake-full`).
 - What is lost in rows stands in the account too, so that the account closes over restarts.
@@ -21,6 +22,7 @@ from agent.encode import encode_rows
 from agent.losses import Loss
 from agent.open_batch import OpenBatch
 from agent.reasons import INTAKE_FULL
+from agent.rules import REASON, Rules
 from agent.tally import Tally
 from agent.taps import Pick, Tap
 from collectors.sink import Lane, Reason, Stream
@@ -44,9 +46,17 @@ class Connected(Protocol):
 class Intake:
     """Owns the open batches and the commit's clock. One per agent, on the loop."""
 
-    def __init__(self, buffer: Buffer, *, limit_bytes: int = LIMIT_BYTES, finish_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        buffer: Buffer,
+        *,
+        limit_bytes: int = LIMIT_BYTES,
+        finish_seconds: float = 1.0,
+        rules: Rules | None = None,
+    ) -> None:
         """`finish_seconds` is what a collector is given after its cancellation (`Sink.finish_seconds`)."""
         self._finish_seconds = finish_seconds
+        self.rules = rules or Rules(())
         self._buffer = buffer
         self._limit_bytes = limit_bytes
         self.link: Connected | None = None
@@ -135,6 +145,16 @@ class Intake:
             for tap in self._taps:
                 tap.offer(stream, rows)
         self._arm(lane)
+
+    def take_by_rules(self, tally: Tally, stream: Stream, rows: Sequence[tuple[Any, ...]], *, lane: int) -> None:
+        """Take what the rules keep; what they drop is received and dropped in the account, and told by its rule."""
+        kept, dropped, losses = self.rules.sort(stream, rows, lane)
+        for into, some in kept:
+            self.take(tally, stream, some, lane=into)
+        if dropped:
+            tally.of(stream).add(dropped, size=0)
+        for rule, lost in losses:
+            self._buffer.count(stream.name, f"dropped:{REASON}{rule}", lost)
 
     def count(self, tally: Tally, name: str, amount: int, *, stream: Stream | None = None) -> None:
         """Count what never became a row; lost rows are received and dropped at once, in the account too."""
@@ -252,7 +272,9 @@ class CollectorSink:
         mark: tuple[str, bytes] | None = None,
     ) -> None:
         """Encode rows at once into the open batch of (stream, lane); see `collectors.sink.Sink`."""
-        if rows:
+        if rows and self._intake.rules:
+            self._intake.take_by_rules(self._tally, stream, rows, lane=lane)
+        elif rows:
             self._intake.take(self._tally, stream, rows, lane=lane)
         if mark is not None:
             self._intake.mark(self._collector, mark)

@@ -34,7 +34,7 @@ def count_losses(counted: Iterable[Loss], account: Sequence[Mapping[str, Any]]) 
     Args:
         counted: by collectors; what is no loss is left out.
         account: of the buffer. Its `dropped:NAME` count where they were in custody; what a collector lost in rows
-            stands there too, and is counted with the collector.
+            stands there too, and is counted with the collector; what a rule dropped is no loss.
     """
     losses = {(one.where, one.reason.name): one for one in counted if one.reason.is_loss}
     for entry in account:

@@ -1,6 +1,7 @@
 """`edgepost parse`: which row each line of a file becomes, and why, by the very parser that the collector runs.
 
     FILE or - ──chunks──► the collector's `parse` (collectors/registry.py) ──► JSON by column, or text that explains
+                                                                          └─► the rules of --config, if given ─┘
 
 The collector frames and parses the chunks as it would a stream; a malformed line gives a row too, which is why this
 ends with 0 however the lines look. The file may be larger than the memory.
@@ -17,6 +18,8 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from agent.cells import clean, pad
+from agent.rules import Rules
+from agent.rules.explain import Ruled, after_rules
 from collectors.registry import COLLECTORS, Collector, load
 from wire.render import render_row
 from wire.text import read_rfc3339
@@ -24,6 +27,8 @@ from wire.text import read_rfc3339
 USAGE: Final = 64
 CONFIG: Final = 78
 CHUNK_BYTES: Final = 64 << 10
+RULES: Final = "@rules"
+LANE: Final = "@lane"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -42,7 +47,7 @@ def parse(options: argparse.Namespace) -> int:
         explain = load(str(collector.parse))
         settings = _settings(options, collector)
         with _opened(options.file) as file:
-            explained = explain(_chunks(file), **settings)
+            explained = after_rules(explain(_chunks(file), **settings), _rules(options))
             _print(explained, as_json=options.json, is_live=options.file == "-")
     except Unparsable as error:
         print(f"edgepost parse: {clean(error)}", file=sys.stderr)
@@ -113,6 +118,14 @@ def _config(path: Path, name: str | None, *, kind: Collector) -> Any:
     return chosen[0]
 
 
+def _rules(options: argparse.Namespace) -> Rules | None:
+    """Take the rules of a configuration that `_config` has checked; None without one, or without rules in it."""
+    from agent.settings import load as load_settings
+
+    rules = Rules(load_settings(Path(options.config)).rules) if options.config is not None else None
+    return rules or None
+
+
 def _opened(name: str) -> BinaryIO:
     try:
         return sys.stdin.buffer if name == "-" else Path(name).open("rb")
@@ -125,12 +138,12 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
     return iter(lambda: file.readline(CHUNK_BYTES), b"")
 
 
-def _print(explained: Iterable[Any], *, as_json: bool, is_live: bool) -> None:
+def _print(explained: Iterable[Ruled], *, as_json: bool, is_live: bool) -> None:
     """Write each row as it comes; to a terminal nothing but ASCII in JSON, so that no line can command it."""
     is_terminal = sys.stdout.isatty()
     out = sys.stdout.buffer
     for number, one in enumerate(explained, 1):
-        row = render_row(one.stream.columns, one.row)
+        row = {**render_row(one.stream.columns, one.row), **_ruling(one)}
         if not as_json:
             out.write("\n".join(_explanation(number, one, row=row)).encode("utf-8", "replace") + b"\n")
         elif is_terminal:
@@ -142,12 +155,21 @@ def _print(explained: Iterable[Any], *, as_json: bool, is_live: bool) -> None:
     out.flush()
 
 
-def _explanation(number: int, one: Any, *, row: dict[str, Any]) -> Iterator[str]:
-    """The row in words: stream, lane and reasons, then each column that is not null."""
-    yield f"{number}: {one.stream.name}, lane {one.lane.name.lower()}"
+def _ruling(one: Ruled) -> dict[str, Any]:
+    """What rules did, under keys that no column can have; nothing where there are none."""
+    if one.hits is None:
+        return {}
+    return {RULES: [hit.rule for hit in one.hits], LANE: None if one.lane is None else one.lane.name.lower()}
+
+
+def _explanation(number: int, one: Ruled, *, row: dict[str, Any]) -> Iterator[str]:
+    """The row in words: stream, lane, reasons and rules, then each column that is not null."""
+    yield f"{number}: {one.stream.name}, {'dropped' if one.lane is None else f'lane {one.lane.name.lower()}'}"
     for why in one.why:
         yield f"   because   {clean(why)}"
+    for hit in one.hits or ():
+        yield f"   rule      {hit.rule}: {hit.do}"
     width = max(map(len, row))
     for column, value in row.items():
-        if value is not None:
+        if value is not None and column not in {RULES, LANE}:
             yield f"   {pad(column, width)}  {clean(value if isinstance(value, str) else json.dumps(value))}"

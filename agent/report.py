@@ -13,6 +13,7 @@ from agent import VERSION, events
 from agent.intake import Intake
 from agent.losses import Loss
 from agent.reasons import CRASH
+from agent.rules import Filtered
 from collectors.sink import Lane
 from wire.text import human_count, rfc3339
 
@@ -96,10 +97,11 @@ def tell_start(tell: Tell, *, unclean_since_ns: int | None) -> None:
 
 
 class Drops:
-    """Declares what collectors have counted: one row of the stream `agent` for each counter that has grown."""
+    """Declares what collectors have counted and rules have left out: one row of the stream `agent` a counter that grew."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, filtered: Filtered) -> None:
         self._intake = intake
+        self._filtered = filtered
         self._told: dict[tuple[str, str], int] = {}
         self._since_ns = time.time_ns()
 
@@ -111,6 +113,7 @@ class Drops:
 
     def declare(self) -> None:
         """Put what has grown since the last time."""
+        self._filtered.declare()
         between = self._since_ns, time.time_ns()
         self._since_ns = between[1]
         for where, reason, amount in list(self._intake.counted()):

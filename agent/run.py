@@ -19,6 +19,7 @@ from agent.clock import boot_id
 from agent.forward import Forward
 from agent.intake import Intake
 from agent.report import Drops, Pulse, Silence, tell_start, teller
+from agent.rules import Filtered, Rules
 from agent.settings import Settings
 from agent.status import Parts, keep_status
 from agent.supervise import Supervisor
@@ -38,19 +39,18 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> bool:
     """Live until `stop` is set; tell whether all that was taken is on the disk then."""
     forward = Forward(agent=settings.agent, site=settings.site, settings=settings.forward, version=VERSION)
     buffer = await _open(settings, in_flight=forward.in_flight)
-    intake = Intake(buffer, finish_seconds=settings.forward.stop_grace_seconds * COLLECTING_SHARE)
+    finish_seconds = settings.forward.stop_grace_seconds * COLLECTING_SHARE
+    intake = Intake(buffer, finish_seconds=finish_seconds, rules=Rules(settings.rules))
     intake.link = forward
     forward.attach(buffer)
     supervisor = Supervisor()
     tell = teller(intake)
-    pulse, drops = Pulse(tell), Drops(intake)
+    pulse, drops = Pulse(tell), Drops(intake, Filtered(intake.rules, tell))
     parts = Parts(settings, intake=intake, buffer=buffer, forward=forward, supervisor=supervisor, pulse=pulse)
     forward.sender.health = parts.health
     tell_start(tell, unclean_since_ns=buffer.unclean_since_ns)
     async with asyncio.TaskGroup() as tasks:
-        near = [
-            tasks.create_task(_keep(config, intake, supervisor), name=config.name) for config in settings.collectors
-        ]
+        near = [tasks.create_task(_keep(one, intake, supervisor), name=one.name) for one in settings.collectors]
         far = [
             tasks.create_task(forward.run(), name="forward"),
             tasks.create_task(keep_status(Path(settings.socket), parts), name="status"),

@@ -14,13 +14,22 @@ from wire.text import human_bytes, human_seconds
 _SIGNS: Final = {"healthy": ("✓", "good"), "degraded": ("!", "warn"), "down": ("✗", "bad")}
 _COLLECTOR_WIDTHS: Final = (20, 10, -9, -9, -13, -9)
 _LANE_WIDTHS: Final = (8, -11, -10, -12, -13, -13)
+_RULE_WIDTHS: Final = (25, 6, 10, -8, -8, -13)
 _LEDGER_WIDTHS: Final = (16, -14, -14, -14, -14)
 _LABEL: Final = 10
 
 
 def draw(facts: Mapping[str, Any], *, is_coloured: bool = False) -> str:
     """Draw the whole screen."""
-    blocks = [_head(facts), _problems(facts), _collectors(facts), _buffer(facts), _forward(facts), _ledger(facts)]
+    blocks = [
+        _head(facts),
+        _problems(facts),
+        _collectors(facts),
+        _rules(facts),
+        _buffer(facts),
+        _forward(facts),
+        _ledger(facts),
+    ]
     lines = [line for block in [*blocks, _process(facts)] for line in block]
     return "\n".join(_painted(line, is_coloured=is_coloured) for line in lines) + "\n"
 
@@ -109,6 +118,16 @@ def _reasons(label: str, drops: Mapping[str, Any], *, meanings: Mapping[str, Any
         if number
     ]
     return wrap(f"{label.strip()} {', '.join(some)}", WIDTH, indent="  ") if some else []
+
+
+def _rules(facts: Mapping[str, Any]) -> Iterator[Line]:
+    rules = facts.get("rules") or ()
+    if rules:
+        yield from _title("Rules, in rows since start")
+        yield ("quiet", table([("name", "do", "stream", "hits", "dropped", "last hit")], _RULE_WIDTHS)[0])
+    for one in rules:
+        counts = _count(one.get("hits") or 0), _count(one.get("dropped") or 0), _ago(facts, one.get("last_hit_ns"))
+        yield ("", table([(*(clean(one.get(key, "?")) for key in ("name", "do", "stream")), *counts)], _RULE_WIDTHS)[0])
 
 
 def _buffer(facts: Mapping[str, Any]) -> Iterator[Line]:

@@ -45,6 +45,7 @@ class Sender:
         self.version = version
         self.window = Window(settings.confirm, limit_bytes=settings.window_bytes)
         self.after = [0, 0, 0]  # the key up to which each lane has left
+        self.rewinds = 0
         self.queues: tuple[deque[Held], ...] = (deque(), deque(), deque())
         self.health: Callable[[], str] = lambda: ""
         self.watchers: dict[BatchName, asyncio.Queue[tuple[str, int]]] = {}
@@ -66,6 +67,14 @@ class Sender:
             kept = [held for held in queue if held.key not in keys]
             queue.clear()
             queue.extend(kept)
+
+    def rewind(self) -> None:
+        """Batches came back behind what was read: read everything again; what is in flight stays in flight."""
+        self.rewinds += 1  # what is being read at this moment began at an old place
+        self.after = [0, 0, 0]
+        for queue in self.queues:
+            queue.clear()
+        self.wake.set()
 
 
 class Carry:
@@ -155,12 +164,16 @@ class Carry:
             self._publish(window.add(held, time.monotonic()))
 
     async def _fill(self) -> None:
-        for lane, queue in enumerate(self._sender.queues):
-            if not queue:
-                found = await self._buffer.read(lane, after=self._sender.after[lane], limit_bytes=READ_BYTES)
-                if found:
-                    self._sender.after[lane] = found[-1].key
-                    queue.extend(found)
+        sender = self._sender
+        for lane, queue in enumerate(sender.queues):
+            while not queue:
+                rewinds = sender.rewinds
+                found = await self._buffer.read(lane, after=sender.after[lane], limit_bytes=READ_BYTES)
+                if not found:
+                    break
+                if rewinds == sender.rewinds:
+                    sender.after[lane] = found[-1].key
+                    queue.extend([held for held in found if not sender.window.meet(held)])
 
     async def _room_at_broker(self) -> None:
         while self._client.in_flight >= self._client.receive_maximum:

@@ -34,7 +34,8 @@ class Forward:
         self._errors: dict[str, tuple[str, str]] = {}
         self._carry: Carry | None = None
         self._broker: Broker | None = None
-        self._since_ns: int | None = None
+        self._since_ns: int | None = None  # for people; how long ago that was, the monotonic clock says
+        self._connected_at = 0.0
         self._connections = 0
 
     @property
@@ -52,6 +53,7 @@ class Forward:
         self._buffer = buffer
         buffer.on_committed = self.sender.wake.set
         buffer.on_evicted = lambda keys: self.sender.forget(set(keys))
+        buffer.on_rewound = self.sender.rewind
 
     async def run(self) -> None:
         """Connect and carry, one broker after the other, until cancelled."""
@@ -87,6 +89,7 @@ class Forward:
             ) as client:
                 carry = Carry(client, sender, buffer=buffer, will=will)
                 self._broker, self._since_ns, self._carry = broker, time.time_ns(), carry
+                self._connected_at = time.monotonic()
                 self._errors.pop(broker.url, None)
                 log.info("connected to %s, MQTT %s", broker.url, "5" if protocol == MQTT_5 else "3.1.1")
                 try:
@@ -131,7 +134,7 @@ class Forward:
         oldest = min((flight.first_sent for flight in self.sender.window.flights.values()), default=None)
         if oldest is None or self._since_ns is None:
             return 0.0
-        return min(time.monotonic() - oldest, (time.time_ns() - self._since_ns) / 1e9)
+        return time.monotonic() - max(oldest, self._connected_at)
 
     async def finish(self, grace_seconds: float) -> None:
         """Wait until everything held is confirmed, as long as a broker is connected and the grace time lasts."""

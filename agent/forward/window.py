@@ -75,6 +75,16 @@ class Window:
         self.bytes += held.size
         return flight
 
+    def meet(self, held: Held) -> bool:
+        """A batch was read (again): tell whether it is in flight; the flight goes on under the key that it has now."""
+        flight = self.flights.get(held.name)
+        if flight is None:
+            return False
+        self.keys.discard(flight.held.key)
+        self.keys.add(held.key)
+        flight.held = flight.held._replace(key=held.key)
+        return True
+
     def remove(self, flight: Flight) -> None:
         """End a flight."""
         if self.flights.pop(flight.held.name, None) is not None:

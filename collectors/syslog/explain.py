@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from collectors.sink import Lane, Stream
 from collectors.syslog.config import SEVERITIES, Syslog
+from collectors.syslog.families.table import NAMED
 from collectors.syslog.framing import Framer, Frames
 from collectors.syslog.lanes import lane_of
 from collectors.syslog.rows import SYSLOG, SyslogRow
@@ -39,6 +40,7 @@ _FORMATS: Final = {
     "rfc3164": "header by RFC 3164 and its usual bends",
     "none": "no header is recognised: everything after PRI is message",
 }
+_OWN_HEADER: Final = "no header of an RFC: the family has its own, or none"
 
 
 class Explained(NamedTuple):
@@ -93,7 +95,11 @@ def _of(frames: Frames) -> Iterator[tuple[bytes, bool]]:
 
 
 def _reasons(row: SyslogRow) -> Iterator[str]:
-    yield _FORMATS[row.format]
+    yield _OWN_HEADER if row.family and row.format == "none" else _FORMATS[row.format]
+    if row.family:
+        yield f"family {row.family}: {NAMED[row.family].sign}"
+        if NAMED[row.family].gives:
+            yield f"read beyond the header: {NAMED[row.family].gives}"
     for flag in (row.flag or "").split():
         yield f"{flag}: {FLAGS[flag]}"
 

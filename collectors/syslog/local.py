@@ -14,10 +14,23 @@ Source: syslog(3), glibc misc/syslog.c; as imuxsock of rsyslog, unix-dgram of sy
 import re
 import socket
 from collections.abc import Iterable, Sequence
-from itertools import repeat
 from typing import Final
 
-from collectors.syslog.dialects import Dialect, Found, Grammar, Origins
+from collectors.syslog import patterns
+from collectors.syslog.columns import (
+    FACILITY,
+    NONE,
+    Dialect,
+    Found,
+    Grammar,
+    Origins,
+    bsd_column,
+    family_column,
+    knows_bsd,
+    knows_family,
+    make_rows,
+    optional_column,
+)
 from collectors.syslog.header import Header
 from collectors.syslog.listener import Listener
 from collectors.syslog.slow import Reading, Row
@@ -29,13 +42,6 @@ _WORD: Final = r"[!-9;-Z\\^-~]{1,128}+"  # of a tag: no blank, no bracket, no co
 _PID: Final = r"[^\[\] \n]{1,128}+"
 _TIME: Final = re.compile(_STAMP, re.ASCII)
 _TAG: Final = re.compile(rf"(?P<app>[^\[\]:\n]{{1,128}}+)\[(?P<pid>{_PID})\]: ?+|(?P<word>{_WORD}):(?: |\Z)", re.ASCII)
-LOCAL: Final = re.compile(
-    rf"^<(\d{{1,3}}+)>{_STAMP}({_WORD})(?:\[({_PID})\]: ?+|: )([^\n]++)$|^([^\n]*+)$", re.ASCII | re.MULTILINE
-)
-"""pri, time, tag, pid, message; the line. As the patterns of `patterns.py`, and by their rules."""
-
-_FACILITY: Final = {str(pri): pri >> 3 for pri in range(192)}
-_SEVERITY: Final = {str(pri): pri & 7 for pri in range(192)}
 
 
 def reading_of(listener: Listener, *, is_local: bool) -> Reading:
@@ -67,28 +73,23 @@ def _find_our_name(text: str, at: int) -> str | None:
 
 def local_order() -> list[Grammar]:
     """The grammars for a Unix socket; what they do not take goes the slow way."""
-    return [Grammar(LOCAL, (Dialect(1, _build, _is_known),))]
+    return [Grammar(patterns.LOCAL, (Dialect(1, _build, _is_known),))]
 
 
 def _build(found: Sequence[Found], origins: Origins, times: Times) -> Iterable[Row]:
     pri, stamps, tag, pid, message, _ = zip(*found, strict=True)
-    times.learn_bsd(stamps)
-    return zip(
-        list(map(times.bsd.__getitem__, stamps)),
-        *origins.columns(),
-        list(map(_FACILITY.__getitem__, pri)),
-        list(map(_SEVERITY.__getitem__, pri)),
-        repeat(None),
-        tag,
-        [each or None for each in pid],
-        repeat(None),
-        repeat(None),
-        message,
-        repeat("rfc3164"),
-        *(repeat(None),) * 3,
+    return make_rows(
+        pri,
+        origins,
+        time=bsd_column(times, stamps),
+        host=NONE,
+        app=tag,
+        proc=optional_column(pid),
+        message=message,
+        form="rfc3164",
+        family=family_column(tag, message) or NONE,
     )
 
 
 def _is_known(found: Found, times: Times) -> bool:
-    times.learn_bsd((found[1],))
-    return found[0] in _FACILITY and found[1] in times.bsd
+    return found[0] in FACILITY and knows_bsd(times, found[1]) and knows_family(found[2], found[4])

@@ -2,8 +2,14 @@
 
 from parts.agents import parts
 
-from agent.report import Drops
+from agent.report import Drops, teller
+from agent.rules import Filtered
 from collectors.syslog.reasons import REASONS
+
+
+def drops_of(agent) -> Drops:
+    """What declares the counts of an agent without rules."""
+    return Drops(agent.intake, Filtered(agent.intake.rules, teller(agent.intake)))
 
 
 async def declared(tap) -> dict[str, dict]:
@@ -14,7 +20,7 @@ async def declared(tap) -> dict[str, dict]:
 
 async def test_what_has_grown_since_the_last_time_is_declared_at_once_when_asked(tmp_path):
     async with parts(tmp_path) as agent:
-        tap, drops = agent.intake.subscribe("agent"), Drops(agent.intake)
+        tap, drops = agent.intake.subscribe("agent"), drops_of(agent)
         sink = agent.intake.sink("syslog", REASONS)
         sink.count("kernel", 11_862)
         drops.declare()
@@ -36,7 +42,7 @@ async def test_a_loss_that_is_no_number_of_rows_is_declared_without_one(tmp_path
     async with parts(tmp_path) as agent:
         tap = agent.intake.subscribe("agent")
         agent.intake.sink("syslog", REASONS).count("connection-limit", 2)
-        Drops(agent.intake).declare()
+        drops_of(agent).declare()
         row = (await declared(tap))["connection-limit"]
     assert ("dropped", 2, "connections", False) == (row["event"], row["count"], row["unit"], "rows" in row)
 
@@ -45,7 +51,7 @@ async def test_a_reason_that_nobody_declared_is_told_as_a_loss(tmp_path):
     async with parts(tmp_path) as agent:
         tap = agent.intake.subscribe("agent")
         agent.intake.sink("syslog").count("forgotten", 2)
-        Drops(agent.intake).declare()
+        drops_of(agent).declare()
         assert "dropped" == (await declared(tap))["forgotten"]["event"]
 
 
