@@ -6,13 +6,14 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from parts.brokers import free_port
+from parts.brokers import Certificates, free_port
 from parts.site import environment, until
 
 from agent.ask import NoAgent, ask_once
@@ -170,7 +171,32 @@ async def test_a_unix_socket_that_was_handed_over_keeps_its_file(tmp_path) -> No
         assert path.is_socket()
 
 
-async def test_a_buffer_smaller_than_asked_is_said_with_what_the_socket_unit_needs(tmp_path, monkeypatch) -> None:
+@pytest.mark.needs("openssl")
+async def test_a_stream_that_was_handed_over_speaks_tls_where_a_certificate_is_set(tmp_path) -> None:
+    authority = Certificates.make(tmp_path / "ca")
+    cert, key = authority.issue("collector", days=30)
+    tcp = bound(socket.SOCK_STREAM)
+    beside = {"cert_file": str(cert.relative_to(tmp_path)), "key_file": str(key.relative_to(tmp_path))}
+    agent = Agent(tmp_path, "fd://tls", **beside)
+    try:
+        agent.start([tcp], "tls")
+        await agent.until(agent.is_listening, "it listens")
+        context = ssl.create_default_context(cafile=str(authority.ca))
+
+        def say() -> None:
+            plain = socket.create_connection(tcp.getsockname(), timeout=5)
+            with context.wrap_socket(plain, server_hostname="localhost") as tls:
+                tls.sendall(LINE % 1 + b"\n")
+
+        await asyncio.to_thread(say)
+        await agent.until(lambda: agent.received() == 1, "one row")
+        (facts,) = agent.listeners()
+    finally:
+        await agent.end()
+    assert ("tls", 29, True) == (facts["transport"], facts["certificate_days"], facts["handed_over"])
+
+
+async def test_a_buffer_smaller_than_asked_is_said_with_what_the_socket_unit_needs(tmp_path) -> None:
     udp = bound(socket.SOCK_DGRAM)
     agent = Agent(tmp_path, "fd://syslog", receive_buffer_bytes=1 << 30)
     try:

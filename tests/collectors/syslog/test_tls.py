@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import socket
 import ssl
@@ -344,3 +345,24 @@ async def test_records_of_one_byte_are_lines_all_the_same_and_hold_nobody_up(aut
         await trickling
         await sink.until(lambda: len(sink.rows) == 401, seconds=20)
     assert 400 == sink.column("message").count("1")
+
+
+async def test_random_bytes_and_broken_handshakes_end_alone(authority, server) -> None:
+    noise = random.Random(5425)
+
+    def throw(port: int) -> None:
+        hello = bytearray.fromhex("16030100c8010000c40303") + noise.randbytes(190)
+        for _ in range(150):
+            data = bytearray(noise.choice((noise.randbytes(300), bytes(hello))))
+            data[noise.randrange(len(data))] ^= 1 << noise.randrange(8)
+            with socket.create_connection(("127.0.0.1", port)) as sock, contextlib.suppress(OSError):
+                sock.sendall(data[: noise.randrange(1, len(data))])
+
+    sink = ListSink()
+    async with collecting(sink, BIND, **server) as (port,), calling(port, trusting(authority)) as good:
+        await asyncio.to_thread(throw, port)
+        await asyncio.to_thread(good.sendall, LINE % 1)
+        await sink.until(lambda: sink.rows)
+        await sink.until(lambda: sink.counted["handshake-failed"] == 150)
+        await sink.until(lambda: listeners(sink)[0]["handshakes"] == 0)
+    assert ["1"] == sink.column("message")
