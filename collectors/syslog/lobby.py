@@ -13,6 +13,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import cached_property
 from socket import socket
 
 from collectors.syslog.datagrams import Peer
@@ -22,13 +23,18 @@ from collectors.syslog.streams import TlsStream
 
 
 class Guest:
-    """One connection that shakes hands."""
+    """One connection that shakes hands; who says nothing costs 2 KiB, who has begun up to 50."""
 
-    def __init__(self, sock: socket, peer: Peer, stream: TlsStream) -> None:
+    def __init__(self, sock: socket, peer: Peer, context: ssl.SSLContext) -> None:
         self.sock = sock
         self.peer = peer
-        self.stream = stream
         self.since = time.monotonic()
+        self._context = context
+
+    @cached_property
+    def stream(self) -> TlsStream:
+        """Made when the first bytes are there."""
+        return TlsStream(self.sock, self._context)
 
 
 class Lobby:
@@ -55,9 +61,9 @@ class Lobby:
 
     def enter(self, sock: socket, peer: Peer, context: ssl.SSLContext) -> None:
         """Begin a handshake."""
-        guest = Guest(sock, peer, TlsStream(sock, context))
+        guest = Guest(sock, peer, context)
         self._guests.add(guest)
-        self._set_ready(guest)
+        asyncio.get_running_loop().add_reader(sock.fileno(), self._set_ready, guest)
 
     def sweep(self, longest_seconds: float) -> None:
         """Reset those who take longer than that."""
