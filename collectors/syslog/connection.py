@@ -36,9 +36,7 @@ _QUIET_SECONDS: Final = 0.2  # such a sender has nothing left when it sends noth
 _LEAST_NAP_SECONDS: Final = 0.01  # at a stop
 
 
-_NO_LINE: Final = re.compile(
-    rb"^(?:[1-9][0-9]{0,6} <|$)", re.MULTILINE
-)  # an octet count, or nothing, where a line begins
+_NO_LINE: Final = re.compile(rb"\n(?:[1-9][0-9]{0,6} <|\n)")  # an octet count, or nothing, where a line begins
 _Some = TypeVar("_Some", tuple[bytes, ...], list[Row])
 
 
@@ -206,7 +204,7 @@ class TcpConnection:
         passing = self._desk.rates.take(self.sender.host, messages)
         if passing == messages:
             return frames, passing
-        if frames.block and not _NO_LINE.search(frames.block):
+        if frames.block and not _NO_LINE.search(b"\n" + frames.block + b"\n"):
             self._desk.sink.count("rate-limit", messages - passing)
             return _first_lines(frames, passing), passing
         whole = self._framer.cut(frames.data) if frames.block else frames
