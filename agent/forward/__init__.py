@@ -4,6 +4,7 @@
 |---------------|---------------------------------------------------------------------------------|
 | `window.py`   | what is in flight, what a receipt means, when to send again: pure, no clock, no I/O |
 | `lanes.py`    | which lane goes next: urgent first, normal and bulk keep a tenth of the bytes each |
+| `sender.py`   | what outlives a connection: window, cursors, counts                              |
 | `carry.py`    | one connection's life: birth, sending, receipts, state                          |
 | `forward.py`  | brokers in order, back-off, what status shows                                   |
 | `settings.py` | its part of the YAML                                                            |

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from agent.buffer import Buffer
-from agent.forward.carry import Carry, NobodyConfirms, Sender
+from agent.forward.carry import Carry, NobodyConfirms
+from agent.forward.sender import Sender
 from agent.forward.settings import ForwardSettings
 from wire import topics
 from wire.client import MQTT_5, MQTT_311, Broker, ConnectFailed, Disconnected, NotDelivered, connect
