@@ -11,6 +11,8 @@ and a remedy. The rules, in words: `docs/status.md`, section "Health".
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from agent.buffer.rows import ROT
+from agent.forward.sender import LOST_ALONE, REFUSED, TOO_LARGE, UNANSWERED
 from wire.text import human_seconds
 
 HEALTHY: Final = "healthy"
@@ -40,6 +42,23 @@ _LOSS_REMEDIES: Final = {
     "memory-full": "the disk is away: see the problem of the buffer",
 }
 
+_PARKED: Final = {
+    TOO_LARGE: (
+        "too large for the broker",
+        "raise its maximum packet size (mosquitto: `max_packet_size`), or lower `buffer.message_bytes` for new ones",
+    ),
+    LOST_ALONE: ("each lost with its connection when it went alone", "read why in the broker's log"),
+    REFUSED: (
+        "each arrived broken twice",
+        "look for what changes bytes on the way (a bridge, bad memory): the receiver's journal",
+    ),
+    UNANSWERED: (
+        "never answered while others were",
+        "look for them in the broker's log (message_size_limit?) and in the receiver's `refused` folder",
+    ),
+}
+"""Why batches are parked: in words, and what to do (`agent/forward/sender.py`)."""
+
 
 def verdict(problems: Sequence[Problem]) -> str:
     """Give the health that a list of problems adds up to."""
@@ -59,6 +78,7 @@ def find_problems(facts: Mapping[str, Any], recent_losses: Mapping[str, Mapping[
         *_collectors(facts.get("collectors", ())),
         *_buffer(facts.get("buffer", {}), is_delivering=_is_delivering(facts.get("forward", {}))),
         *_forward(facts.get("forward", {})),
+        *_parked(facts.get("buffer", {})),
         *_losses(recent_losses),
         *_process(facts.get("process", {})),
     ]
@@ -161,11 +181,21 @@ def _forward(forward: Mapping[str, Any]) -> Iterator[Problem]:
         why = forward.get("problem") or f"the broker {forward.get('broker') or ''} is {forward.get('state', '?')}"
         what = f"nothing is delivered, rows wait here: {why}"
         yield _problem("forward", _sentence(what), remedy=str(forward.get("remedy") or "edgepost ping"))
-    if forward.get("parked"):
+    for one in forward.get("held_back") or ():
+        what = f"batches of {one['agent']} at {one['site']} are kept here and not sent: {one['reason']}"
+        yield _problem("forward", _sentence(what), remedy=str(one["remedy"]))
+
+
+def _parked(buffer: Mapping[str, Any]) -> Iterator[Problem]:
+    """Rotten batches are declared as dropped, and no remedy brings them back."""
+    for reason, batches in (buffer.get("parked") or {}).items():
+        if reason == ROT:
+            continue
+        why, remedy = _PARKED.get(reason, (reason, "read why: journalctl -u edgepost, and the receiver's journal"))
         yield _problem(
             "forward",
-            f"{forward['parked']} batches are parked: nobody could take them; the others go on.",
-            remedy="read why: journalctl -u edgepost, and the receiver's journal",
+            f"{batches} batches are parked, {why}; they are kept, and tried again at the start and each hour.",
+            remedy=remedy,
         )
 
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from agent.buffer import lock, read
+from agent.buffer import lock, parked, read
 from agent.buffer.keeper import Keeper
 from agent.buffer.newest import Newest
 from agent.buffer.rates import Rates
-from agent.buffer.rows import BufferSettings, Changes, Done, Held, Origin, Sealed
+from agent.buffer.rows import BufferSettings, Changes, Done, Held, NotRead, Origin, Sealed
 from agent.buffer.salvage import Salvage
 from agent.buffer.store import Step, no_step
 from agent.buffer.view import View, lane_facts, look, marks_of, problem_of, spans_of
@@ -48,6 +48,7 @@ class Buffer:
         self._discard_timer: asyncio.TimerHandle | None = None
         self._commit_ms: deque[float] = deque(maxlen=256)
         self._rates = Rates()
+        self._parked: dict[str, int] = {}  # batches by reason
         self._oldest_ns: list[int | None] = [None, None, None]
         self._lock: int | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -91,6 +92,7 @@ class Buffer:
         await buffer._ask(keeper.open)
         buffer._newest = Newest(buffer._view.next_keys)
         buffer.unclean_since_ns = keeper.unclean_since_ns
+        buffer._count_parked()
         return buffer
 
     # --- between loop and thread -----------------------------------------------------------------------------------
@@ -139,6 +141,8 @@ class Buffer:
         started = time.monotonic()
         future = self._ask(lambda: self._keeper.commit(changes))
         future.add_done_callback(lambda done: self._note(done, started))
+        if self._parked:
+            self._count_parked()  # some may have ended with this commit
         return future
 
     def _note(self, future: "asyncio.Future[list[Held]]", started: float) -> None:
@@ -163,6 +167,15 @@ class Buffer:
         """Keep a batch but send it no more: it was lost alone three times, or refused twice."""
         self._newest.remove(held.key)
         self._writer.ask(lambda: self._keeper.park(held.key, reason))
+        self._count_parked()
+
+    def _count_parked(self) -> None:
+        """Look how many are parked; while the disk fails the last number stands."""
+
+        def note(counts: dict[str, int] | None) -> None:
+            self._parked = self._parked if counts is None else counts
+
+        self._writer.ask(lambda: parked.count(self._keeper), lambda counts: self._post(note, counts))
 
     def count(self, stream: str, what: str, rows: int) -> None:
         """Account for rows that never became a batch, such as `dropped:intake-full`: received, and at once that."""
@@ -199,9 +212,13 @@ class Buffer:
             found = await self._ask(lambda: read.read(self._keeper, lane, after=after, limit_bytes=limit_bytes))
         return [held for held in found if held.key not in self._changes.done]
 
-    async def fetch(self, key: int) -> Held | None:
-        """Read one batch again from the disk; None if it is gone or rotten."""
+    async def fetch(self, key: int) -> Held | NotRead:
+        """Read one batch again from the disk, or tell why it cannot be."""
         return await self._ask(lambda: read.fetch(self._keeper, key))
+
+    async def next_parked(self, *, after: int, limit_bytes: int | None) -> Held | None:
+        """Read the next parked batch above a key, no larger than the limit; rotten ones are not given."""
+        return await self._ask(lambda: parked.next_parked(self._keeper, after=after, limit_bytes=limit_bytes))
 
     def marks(self, collector: str) -> dict[str, bytes]:
         """The newest marks of one collector whose rows are in our custody."""
@@ -209,9 +226,15 @@ class Buffer:
 
     async def spans(self) -> tuple[Span, ...]:
         """What each epoch holds in each lane, for the state message; newest epochs last."""
-        return await self._ask(lambda: spans_of(self._keeper))
+        return await self._ask(lambda: spans_of(self._keeper, self._origin.agent))
 
     # --- facts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def sendable_batches(self) -> int:
+        """Batches that are held, not parked, and whose custody has not ended."""
+        lanes = sum(row.batches - row.parked for row in self._view.lanes)
+        return max(0, lanes + self._view.memory_batches - len(self._changes.done))
 
     @property
     def epoch(self) -> bytes:
@@ -231,6 +254,7 @@ class Buffer:
 
     async def refresh(self) -> None:
         """Measure what only the thread may: sizes and ages. For status, before `facts`."""
+        self._count_parked()
         self._oldest_ns = await self._ask(self._keeper.look)
 
     def facts(self) -> dict[str, Any]:
@@ -248,6 +272,7 @@ class Buffer:
             "disk_free_bytes": view.disk_free_bytes,
             "epoch": view.epoch.hex(),
             "lanes": self._lane_facts(view),
+            "parked": dict(self._parked),
             "memory_batches": view.memory_batches,
             "memory_bytes": view.memory_bytes,
             "commit_ms": {

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -82,6 +83,14 @@ class Held(NamedTuple):
     def size(self) -> int:
         """Bytes of head and body."""
         return len(self.head) + len(self.body)
+
+
+class NotRead(Enum):
+    """Why a batch could not be read again."""
+
+    ROT = "rot"  # its bytes no longer match their digest: set aside, declared
+    GONE = "gone"  # evicted, ended, or parked meanwhile
+    FAULT = "fault"  # the disk fails: nobody knows
 
 
 class Done(NamedTuple):
