@@ -7,10 +7,12 @@ from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
+from agent.reasons import ROT
 from wire.names import BatchName
 
+__all__ = ["KEY_BITS", "ROT", "BufferSettings", "Changes", "Done", "Held", "NotRead", "Origin", "Packed", "Sealed"]
+
 KEY_BITS: Final = 48  # a batch's key in the store: lane << 48 | n, so one B-tree holds three queues
-ROT: Final = "rot"  # why a batch is parked whose bytes no longer match their digest: it can never be sent
 
 
 class BufferSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
