@@ -25,7 +25,7 @@ from typing import Any, Final
 import agent
 from agent.ask import NoAgent, ask_once
 from agent.demo_view import Arrivals, Screen
-from agent.health import HARMLESS
+from agent.reasons import HARMLESS
 from agent.screen import account_of
 
 PORT: Final = 5514

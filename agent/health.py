@@ -11,8 +11,7 @@ and a remedy. The rules, in words: `docs/status.md`, section "Health".
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from agent.buffer.rows import ROT
-from agent.forward.sender import LOST_ALONE, REFUSED, TOO_LARGE, UNANSWERED
+from agent.reasons import HARMLESS, LOSS_REMEDIES, PARKED, ROT
 from wire.text import human_seconds
 
 HEALTHY: Final = "healthy"
@@ -29,35 +28,6 @@ _FULL_SOON_HOURS: Final = 24.0
 _FULL_PART: Final = 0.8  # of the buffer: below it, hours left say little
 _LAG_MS: Final = 1000.0
 _SILENT_SECONDS: Final = 10.0
-
-HARMLESS: Final = frozenset({"empty", "cut", "idle-connection", "urgent-limit"})
-"""Counted and shown, but no rows were lost by it: nothing was there, a tail was cut off, a lane was changed."""
-
-_LOSS_REMEDIES: Final = {
-    "kernel": "raise `receive_buffer_bytes` of the listener, and sysctl net.core.rmem_max to the same",
-    "intake-full": "the disk cannot keep up: look at the buffer's commit time above and at `iostat -x 2`",
-    "evicted": "the buffer was full: raise `buffer.limit_bytes`, or mend the way to the center (edgepost ping)",
-    "connection-limit": "raise `max_connections` of the listener, or find who opens so many: ss -tnp",
-    "read-budget": "TCP senders fill all read buffers: lower `max_connections`, or find who sends without end: ss -tnp",
-    "memory-full": "the disk is away: see the problem of the buffer",
-}
-
-_PARKED: Final = {
-    TOO_LARGE: (
-        "too large for the broker",
-        "raise its maximum packet size (mosquitto: `max_packet_size`), or lower `buffer.message_bytes` for new ones",
-    ),
-    LOST_ALONE: ("each lost with its connection when it went alone", "read why in the broker's log"),
-    REFUSED: (
-        "each arrived broken twice",
-        "look for what changes bytes on the way (a bridge, bad memory): the receiver's journal",
-    ),
-    UNANSWERED: (
-        "never answered while others were",
-        "look for them in the broker's log (message_size_limit?) and in the receiver's `refused` folder",
-    ),
-}
-"""Why batches are parked: in words, and what to do (`agent/forward/sender.py`)."""
 
 
 def verdict(problems: Sequence[Problem]) -> str:
@@ -191,12 +161,16 @@ def _parked(buffer: Mapping[str, Any]) -> Iterator[Problem]:
     for reason, batches in (buffer.get("parked") or {}).items():
         if reason == ROT:
             continue
-        why, remedy = _PARKED.get(reason, (reason, "read why: journalctl -u edgepost, and the receiver's journal"))
+        why, remedy = PARKED.get(reason, (reason, "read why: journalctl -u edgepost, and the receiver's journal"))
         yield _problem(
             "forward",
-            f"{batches} batches are parked, {why}; they are kept, and tried again at the start and each hour.",
+            f"{_batches(batches)} parked, {why}: kept, and tried again at the start and each hour.",
             remedy=remedy,
         )
+
+
+def _batches(number: int) -> str:
+    return "1 batch is" if number == 1 else f"{number:,} batches are"
 
 
 def _losses(recent: Mapping[str, Mapping[str, int]]) -> Iterator[Problem]:
@@ -204,7 +178,7 @@ def _losses(recent: Mapping[str, Mapping[str, int]]) -> Iterator[Problem]:
         for reason, rows in reasons.items():
             if reason in HARMLESS:
                 continue
-            remedy = next((text for key, text in _LOSS_REMEDIES.items() if key in reason), "")
+            remedy = next((text for key, text in LOSS_REMEDIES.items() if key in reason), "")
             yield _problem(where, f"{rows:,} rows lost in the last 10 minutes: {reason}.", remedy=remedy)
 
 

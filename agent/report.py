@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent import VERSION, events
-from agent.health import HARMLESS
 from agent.intake import Intake
+from agent.reasons import HARMLESS
 from collectors.sink import Lane
 from wire.text import rfc3339
 

@@ -130,6 +130,7 @@ def _buffer(facts: Mapping[str, Any]) -> Iterator[Line]:
             "-" if hours is None else human_seconds(hours * 3600),
         )
         yield ("", table([row], _LANE_WIDTHS)[0])
+    yield from (("warn", line) for line in _reasons("parked batches:", buffer.get("parked") or {}))
     held = buffer.get("memory_batches") or 0
     if held:
         yield ("warn", fit(f"In memory only: {_count(held)} batches, {human_bytes(buffer['memory_bytes'])}", WIDTH))
@@ -164,8 +165,7 @@ def _forward(facts: Mapping[str, Any]) -> Iterator[Line]:
         f"the last {_ago(facts, forward.get('last_receipt_ns'))}",
     )
     sent, size = _count(forward.get("sent_rows") or 0), human_bytes(forward.get("sent_bytes") or 0)
-    again, parked = _count(forward.get("resent") or 0), _count(forward.get("parked") or 0)
-    yield _labelled("sent", f"{sent} rows in {size}, {again} batches again, {parked} parked")
+    yield _labelled("sent", f"{sent} rows in {size}, {_count(forward.get('resent') or 0)} batches again")
 
 
 def _protocol(forward: Mapping[str, Any]) -> str:

@@ -13,9 +13,10 @@ from typing import Final
 from agent.buffer import Buffer, Held, NotRead
 from agent.forward.lanes import Lanes
 from agent.forward.publish import Publisher
-from agent.forward.sender import REFUSED, UNANSWERED, Sender
+from agent.forward.sender import Sender
 from agent.forward.trials import try_origins, try_parked
 from agent.forward.window import Flight, Verdict
+from agent.reasons import REFUSED, UNANSWERED
 from wire import topics
 from wire.client import PUBACK_SECONDS, Client, Disconnected, NotDelivered, next_message
 from wire.decode import Refused

@@ -190,16 +190,7 @@ class Forward:
             "parked": sender.parked,
             "put_off": window.put_off(),
             "stalled_seconds": self._stalled_seconds,
-            "held_back": [
-                {
-                    "agent": origin.agent,
-                    "site": origin.site,
-                    "since_ns": held.since_ns,
-                    "reason": held.reason,
-                    "remedy": held.remedy,
-                }
-                for origin, held in sender.origins.held_back.items()
-            ],
+            "held_back": sender.origins.facts(),
         }
 
     def _broker_facts(self, broker: Broker) -> dict[str, Any]:
@@ -214,6 +205,9 @@ class Forward:
             return "not connected", reason, remedy
         if sender.denied is not None:
             return "refused", sender.denied, "compare the broker's ACL with config/mosquitto/acl"
+        ours = sender.origins.held_back.get(sender.origins.ours)
+        if ours is not None:
+            return "refused", ours.reason, ours.remedy
         if self._stalled_seconds >= STALLED_SECONDS:
             text = f"connected, batches wait, and none has left for {self._stalled_seconds:.0f} s"
             return "stalled", text, "keep `edgepost status --json` and the journal for a report; then restart edgepost"

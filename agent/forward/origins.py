@@ -134,6 +134,14 @@ class Origins:
         self._losses[origin] = self._losses.get(origin, 0) + 1
         return self._losses[origin] < LOSSES
 
+    def facts(self) -> list[dict[str, str | int]]:
+        """What status shows of origins that are not ours and held back: since when, why, and what to do."""
+        return [
+            {**origin._asdict(), "since_ns": held.since_ns, "reason": held.reason, "remedy": held.remedy}
+            for origin, held in self.held_back.items()
+            if origin != self.ours
+        ]
+
     @property
     def next_at(self) -> float | None:
         """When something is to be tried again, monotonic."""

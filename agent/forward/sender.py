@@ -12,13 +12,10 @@ from agent.buffer.rows import Done
 from agent.forward.origins import Origin, Origins
 from agent.forward.settings import ForwardSettings
 from agent.forward.window import Flight, Window
+from agent.reasons import LOST_ALONE
 from wire.names import BatchName
 
 RETRY_SECONDS: Final = 3600.0  # parked batches are tried at the start, then each hour
-LOST_ALONE: Final = "lost-alone"  # why a batch is parked; persisted, and explained by `agent/health.py`
-REFUSED: Final = "refused"
-TOO_LARGE: Final = "too-large"
-UNANSWERED: Final = "unanswered"
 log = logging.getLogger("edgepost.forward")
 
 

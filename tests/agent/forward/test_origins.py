@@ -125,9 +125,10 @@ async def test_our_own_batches_are_kept_when_a_receiver_says_not_relay(tmp_path,
     async with receiver(broker.url, answer=answer) as center, forwarding(tmp_path, broker) as one:
         for number in range(5):
             await one.put(10 * number)
-        (held,) = await one.until(lambda: one.forward.facts()["held_back"])
+        said = await one.state("refused")
         assert {"received": 10} == one.account()
-        assert "bridge" in held["remedy"]
+        assert "not-relay" in said["problem"]
+        assert "bridge" in said["remedy"]
         is_mended = True
         center.say(center_greets(one))
         await one.ended(received=10, confirmed=10)

@@ -10,8 +10,8 @@ from parts.forwarding import forwarding
 from parts.receivers import commits, receiver
 
 from agent.buffer.rows import ROT
-from agent.forward.sender import LOST_ALONE, REFUSED, TOO_LARGE
 from agent.health import find_problems
+from agent.reasons import LOST_ALONE, REFUSED, TOO_LARGE
 from wire.receipts import REFUSED as BROKEN
 from wire.receipts import Receipt
 
@@ -73,7 +73,7 @@ async def test_parked_batches_are_tried_again_one_at_a_time_and_are_told_after_a
         one = await stack.enter_async_context(forwarding(tmp_path, broker))
         assert {LOST_ALONE: 3} == await one.until(lambda: one.buffer.facts()["parked"])
         (problem,) = [each for each in find_problems(facts_of(one), {}) if "parked" in each["what"]]
-        assert "3 batches" in problem["what"]
+        assert "3 batches are parked" in problem["what"]
         assert "broker's log" in problem["remedy"]
         await one.until(lambda: one.forward.sender.trial is not None)
         assert 1 == len(one.forward.sender.window.flights)
