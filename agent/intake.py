@@ -12,6 +12,7 @@ Invariants:
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -69,12 +70,14 @@ class Intake:
 
     def __init__(self, buffer: Buffer, *, limit_bytes: int = LIMIT_BYTES) -> None:
         self._buffer = buffer
+        buffer.on_shrunk = lambda stream, rows: self.note_changed(stream, shrunk=rows)
         self._limit_bytes = limit_bytes
         self.link: Connected | None = None
         self._open: dict[tuple[str, int], _Open] = {}
         self._marks: dict[tuple[str, str], bytes] = {}
         self._tallies: dict[str, Tally] = {}
         self._taps: list[Tap] = []
+        self.changed: dict[str, Counter[str]] = {}  # by stream: rows that were `shrunk` or `mended`
         self._sealed_bytes = 0  # sealed, not yet handed to a commit
         self._pending_bytes = 0  # everything put and not yet committed
         self._room = asyncio.Event()
@@ -127,7 +130,10 @@ class Intake:
             self._buffer.count(stream.name, "dropped:intake-full", len(rows))
             return
         size = 0
-        for piece in encode_rows(rows):
+        encoded = encode_rows(rows, stream)
+        if encoded.shrunk or encoded.mended:
+            self.note_changed(stream.name, shrunk=encoded.shrunk, mended=encoded.mended)
+        for piece in encoded.pieces:
             size += len(piece.data)
             self._append(stream, lane, piece.data, rows=piece.rows, received_ns=(rows[0][1], rows[-1][1]))
         tally.of(stream).add(rows, size=size)
@@ -135,6 +141,10 @@ class Intake:
             for tap in self._taps:
                 tap.offer(stream, rows)
         self._arm(lane)
+
+    def note_changed(self, stream: str, *, shrunk: int = 0, mended: int = 0) -> None:
+        """Count rows that were changed to fit the wire: cut down, or with a value that no format can hold."""
+        self.changed.setdefault(stream, Counter()).update(shrunk=shrunk, mended=mended)
 
     def mark(self, collector: str, mark: tuple[str, bytes]) -> None:
         """Note a position, to be committed together with all rows put so far."""

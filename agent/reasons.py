@@ -6,8 +6,8 @@ imported here, so that `edgepost status` starts fast.
 
 from typing import Final
 
-HARMLESS: Final = frozenset({"empty", "cut", "idle-connection", "urgent-limit"})
-"""Counted and shown, but no rows were lost by it: nothing was there, a tail was cut off, a lane was changed."""
+HARMLESS: Final = frozenset({"empty", "cut", "idle-connection", "urgent-limit", "shrunk", "mended"})
+"""Counted and shown, but no rows were lost by it: nothing was there, a part was cut off, a lane or a value changed."""
 
 LOSS_REMEDIES: Final = {
     "kernel": "raise `receive_buffer_bytes` of the listener, and sysctl net.core.rmem_max to the same",

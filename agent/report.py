@@ -4,7 +4,7 @@ import asyncio
 import os
 import statistics
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -94,23 +94,31 @@ def tell_start(tell: Tell, *, unclean_since_ns: int | None) -> None:
 
 
 async def declare_drops(intake: Intake) -> None:
-    """Each minute, put one row for every counter of losses that has grown."""
+    """Each minute, put one row for every counter that has grown: of losses, and of rows that were changed to fit."""
     sink = intake.sink("agent")
-    told: dict[tuple[str, str], int] = {}
+    told: Counter[tuple[str, str, str]] = Counter()
     while True:
         since_ns = time.time_ns()
         await asyncio.sleep(DROPS_SECONDS)
-        for name, facts in intake.facts().items():
-            for reason, rows in facts["drops"].items():
-                new = rows - told.get((name, reason), 0)
-                if new:
-                    told[name, reason] = rows
-                    sink.put(events.AGENT, [_dropped(name, reason, rows=new, since_ns=since_ns)], lane=Lane.URGENT)
+        grown = counted(intake) - told
+        told += grown
+        rows = [_dropped(*which, rows=new, since_ns=since_ns) for which, new in grown.items()]
+        sink.put(events.AGENT, rows, lane=Lane.URGENT)
 
 
-def _dropped(name: str, reason: str, *, rows: int, since_ns: int) -> tuple[Any, ...]:
+def counted(intake: Intake) -> Counter[tuple[str, str, str]]:
+    """All counts since the start: (`collector` or `stream`, its name, reason) → how many."""
+    drops = {("collector", name): facts["drops"] for name, facts in intake.facts().items()}
+    changed = {("stream", name): counts for name, counts in intake.changed.items()}
+    found = {
+        (*whose, reason): rows for whose, counts in {**drops, **changed}.items() for reason, rows in counts.items()
+    }
+    return Counter(found)
+
+
+def _dropped(kind: str, name: str, reason: str, *, rows: int, since_ns: int) -> tuple[Any, ...]:
     """`dropped` for what is lost; `counted` for what is worth knowing and cost no row, such as a long line cut."""
-    detail = {"collector": name, "reason": reason, "rows": rows, "first_ns": since_ns, "last_ns": time.time_ns()}
+    detail = {kind: name, "reason": reason, "rows": rows, "first_ns": since_ns, "last_ns": time.time_ns()}
     if reason in HARMLESS:
         return events.row("counted", text=f"{name}, {rows} times: {reason}", detail=detail)
     return events.row("dropped", severity=events.ERROR, text=f"{name} lost {rows}: {reason}", detail=detail)

@@ -85,6 +85,12 @@ def _collectors(facts: Mapping[str, Any]) -> Iterator[Line]:
         )
         yield ("", table([row], _COLLECTOR_WIDTHS)[0])
         yield from _below(one)
+    changed = {
+        f"{reason} of {stream}": rows
+        for stream, counts in (facts.get("changed") or {}).items()
+        for reason, rows in counts.items()
+    }
+    yield from (("warn", line) for line in _reasons("changed to fit since start:", changed))
 
 
 def _below(one: Mapping[str, Any]) -> Iterator[Line]:

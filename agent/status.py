@@ -79,6 +79,7 @@ class Parts:
                 for name, kind in self._kinds.items()
             ],
             "own": taken.get("agent", {}),
+            "changed": {stream: dict(counts) for stream, counts in self.intake.changed.items()},
             "buffer": {**self.buffer.facts(), "silent_seconds": silent_seconds},
             "forward": self.forward.facts(),
             "process": self._pulse.facts(),

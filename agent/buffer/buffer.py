@@ -32,6 +32,7 @@ class Buffer:
         on_committed: new batches can be read.
         on_evicted: batches with these keys are gone.
         on_rewound: batches came back behind what was read already (salvaged, or under new keys): read from 0 again.
+        on_shrunk: so many rows of a stream were too large for a message, and lost a part of themselves.
         unclean_since_ns: after an unclean stop, the time of the last commit before it; else None.
     """
 
@@ -56,6 +57,7 @@ class Buffer:
         self.on_committed: Callable[[], None] = lambda: None
         self.on_evicted: Callable[[list[int]], None] = lambda _: None
         self.on_rewound: Callable[[], None] = lambda: None
+        self.on_shrunk: Callable[[str, int], None] = lambda _stream, _rows: None
         self.unclean_since_ns: int | None = None
         keeper.on_evicted = lambda keys: self._post(self._forget, keys)
         keeper.on_rewound = lambda: self._post(self._rewind)
@@ -125,7 +127,12 @@ class Buffer:
 
     def seal(self, sealed: Sealed) -> None:
         """Take a batch; it is compressed at once, and durable with the next commit."""
-        self._writer.ask(lambda: self._keeper.seal(sealed))
+
+        def tell(shrunk: int) -> None:
+            if shrunk:
+                self._post(self.on_shrunk, sealed.stream, shrunk)
+
+        self._writer.ask(lambda: self._keeper.seal(sealed), tell)
 
     def commit(self, marks: Mapping[tuple[str, str], bytes] | None = None) -> "asyncio.Future[list[Held]]":
         """Make all that was sealed so far durable, with these marks.

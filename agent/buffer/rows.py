@@ -58,7 +58,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A sealed batch, its body compressed, still without a name."""
+    """A sealed batch, its body compressed, still without a name; a single row may have been shrunk."""
 
     stream: str
     columns: tuple[tuple[str, str], ...]
@@ -67,6 +67,7 @@ class Packed:
     body: bytes
     first_ns: int
     last_ns: int
+    is_shrunk: bool = False
 
 
 class Held(NamedTuple):

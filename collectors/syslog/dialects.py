@@ -209,11 +209,11 @@ def _knows_sd(text: str) -> bool:
 
 
 def _read_sd(text: str) -> dict[str, Any] | None:
-    """Read structured data, by memo where it is short; KeyError unless all of it is valid and no id stands twice."""
+    """Read structured data, by memo where it is short; KeyError where it earns a flag: the slow path says which."""
     if text in _sd_memo:
         return _sd_memo[text]
     elements = read_elements(text)
-    if elements is None or elements.end != len(text) or elements.is_repeated:
+    if elements is None or elements.end != len(text) or elements.is_repeated or elements.is_cut:
         raise KeyError(text)
     if len(text) <= SD_CHARACTERS:
         if len(_sd_memo) >= SD_ENTRIES:

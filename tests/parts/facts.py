@@ -42,6 +42,7 @@ _HEALTHY: dict[str, Any] = {
         }
     ],
     "own": {},
+    "changed": {},
     "buffer": {
         "state": "ok",
         "problem": None,
@@ -165,6 +166,7 @@ def degraded() -> dict[str, Any]:
     facts["forward"]["brokers"][0].update(state="not connected", error="connection refused by broker.example:8883")
     facts["buffer"]["lanes"][1].update(batches=81_000, bytes=1_800_000_000, oldest_ns=NOW_NS - 7_000 * SECOND)
     facts["buffer"]["used_bytes"] = 1_900_000_000
+    facts["changed"] = {"syslog": {"shrunk": 2, "mended": 0}}
     facts["buffer"]["parked"] = {"too-large": 1, "lost-alone": 12, "rot": 2}
     facts["forward"]["held_back"] = [
         {
@@ -231,4 +233,5 @@ def hostile() -> dict[str, Any]:
     facts["forward"]["brokers"][0].update(url=evil, error=evil)
     facts["forward"]["held_back"] = [{"agent": evil, "site": evil, "since_ns": 1, "reason": evil, "remedy": evil}]
     facts["buffer"]["parked"] = {evil: 1}
+    facts["changed"] = {evil: {evil: 1}}
     return facts
