@@ -28,6 +28,7 @@ _FULL_SOON_HOURS: Final = 24.0
 _FULL_PART: Final = 0.8  # of the buffer: below it, hours left say little
 _LAG_MS: Final = 1000.0
 _SILENT_SECONDS: Final = 10.0
+_RECENT_NS: Final = 600 * 10**9
 
 
 def verdict(problems: Sequence[Problem]) -> str:
@@ -51,6 +52,7 @@ def find_problems(facts: Mapping[str, Any], recent_losses: Mapping[str, Mapping[
         *_parked(facts.get("buffer", {})),
         *_losses(recent_losses),
         *_process(facts.get("process", {})),
+        *_socket(facts.get("socket", {}), now_ns=facts.get("now_ns", 0)),
     ]
     return sorted(problems, key=lambda problem: problem["severity"] != DOWN)
 
@@ -60,9 +62,10 @@ def _problem(where: str, what: str, *, remedy: str = "", severity: str = DEGRADE
 
 
 def _sentence(text: object) -> str:
-    """Begin with a capital and end with a full stop."""
+    """Begin with a capital, unless it begins with an address, and end with a full stop."""
     words = str(text).strip().rstrip(".")
-    return f"{words[:1].upper()}{words[1:]}."
+    first = words[:1] if "://" in words.partition(" ")[0] else words[:1].upper()
+    return f"{first}{words[1:]}."
 
 
 def _whole(facts: Mapping[str, Any]) -> Iterator[Problem]:
@@ -190,3 +193,16 @@ def _process(process: Mapping[str, Any]) -> Iterator[Problem]:
             f"The event loop stood still for {human_seconds(lag / 1000)} in the last minute.",
             remedy="look for a machine short of CPU or memory: top; vmstat 2",
         )
+
+
+def _socket(life: Mapping[str, Any], *, now_ns: int) -> Iterator[Problem]:
+    """Bugs of the status socket: rows are taken all the same, but somebody must hear of it."""
+    clients = life.get("clients") or {}
+    what = {
+        f"a bug was met while a client was answered, {clients.get('failures')} times: {clients.get('error')}": clients,
+        f"the status socket was made anew, {life.get('restarts')} times: {life.get('error')}": life,
+    }
+    for text, one in what.items():
+        failed_ns = one.get("failed_ns")
+        if failed_ns is not None and now_ns - failed_ns < _RECENT_NS:
+            yield _problem("socket", _sentence(text), remedy="report it, with: journalctl -u edgepost")

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 from agent.buffer import Buffer, Held, Sealed
 from agent.encode import encode_rows
 from agent.tally import Tally
-from agent.taps import Tap
+from agent.taps import Pick, Tap
 from collectors.sink import Lane, Stream
 
 LIMIT_BYTES: Final = 32 << 20
@@ -103,9 +103,9 @@ class Intake:
         """Encoded bytes put and not yet committed."""
         return self._pending_bytes
 
-    def subscribe(self, stream: str | None = None) -> Tap:
-        """Open a tap on the rows of one stream, or of all."""
-        tap = Tap(stream)
+    def subscribe(self, stream: str | None = None, *, pick: Pick | None = None) -> Tap:
+        """Open a tap on the rows of one stream, or of all; `pick` leaves out what is not wanted."""
+        tap = Tap(stream, pick=pick)
         self._taps.append(tap)
         return tap
 

@@ -20,7 +20,7 @@ from agent.forward import Forward
 from agent.intake import Intake
 from agent.report import Pulse, declare_drops, tell_start, teller
 from agent.settings import Settings
-from agent.status import Parts, serve_status
+from agent.status import Parts, keep_status
 from agent.supervise import Supervisor
 from collectors.registry import COLLECTORS, load
 from wire.service import notify, set_up_logging
@@ -56,7 +56,7 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
         ]
         far = [
             tasks.create_task(forward.run(), name="forward"),
-            tasks.create_task(serve_status(Path(settings.socket), parts), name="status"),
+            tasks.create_task(keep_status(Path(settings.socket), parts), name="status"),
             tasks.create_task(pulse.run(), name="pulse"),
             tasks.create_task(declare_drops(intake), name="drops"),
             tasks.create_task(_until_failed(buffer), name="writer"),

@@ -1,31 +1,41 @@
 """Live rows for whoever watches: `edgepost tail`. With nobody watching, a put pays one truth test.
 
-A tap never slows the agent: its queue is bounded in rows, and what does not fit is counted as lost for that reader.
+A tap never waits for its reader: its queue is bounded in rows, and what does not fit is counted as lost for that
+reader. What the reader did not ask for is left out before the queue, so it takes no room and is never counted.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from collectors.sink import Stream
 
 QUEUE_ROWS: Final = 2_000
 
+Rows = Sequence[tuple[Any, ...]]
+Pick = Callable[[Stream, Rows], Rows]
+"""The rows that a reader wants, of those of one put."""
+
 
 class Tap:
     """One reader's queue. Take rows with `await tap.take()`; close it when done."""
 
-    def __init__(self, stream: str | None) -> None:
+    def __init__(self, stream: str | None, *, pick: Pick | None = None) -> None:
         self._stream = stream
+        self._pick = pick
         self._rows: deque[tuple[Stream, tuple[Any, ...]]] = deque()
         self._lost = 0
         self._some = asyncio.Event()
 
-    def offer(self, stream: Stream, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Queue rows of a wanted stream, as far as there is room."""
+    def offer(self, stream: Stream, rows: Rows) -> None:
+        """Queue the rows that are wanted, as far as there is room."""
         if self._stream is not None and stream.name != self._stream:
             return
+        if self._pick is not None:
+            rows = self._pick(stream, rows)
+            if not rows:
+                return
         room = QUEUE_ROWS - len(self._rows)
         self._rows.extend((stream, row) for row in rows[:room])
         self._lost += max(0, len(rows) - room)

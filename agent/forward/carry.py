@@ -38,12 +38,12 @@ class NobodyConfirms(Exception):
 class Carry:
     """One connection."""
 
-    def __init__(self, client: Client, sender: Sender, *, buffer: Buffer, connection: int) -> None:
+    def __init__(self, client: Client, sender: Sender, *, buffer: Buffer, will: State) -> None:
         self._client = client
         self._sender = sender
         self._buffer = buffer
-        self._connection = connection
         self._publisher = Publisher(client, sender, judge=self._judge)
+        self._will = will  # its epoch and number name this connection, whatever epoch is drawn while it lasts
         self._lanes = Lanes()
         self._slow_until = 0.0
         self._state_due = asyncio.Event()
@@ -180,7 +180,7 @@ class Carry:
         if receipt.outcome == REJECTED:
             sender.note_rejection(group, receipt.reason or "unknown")
         if verdict is Verdict.CONFLICT:
-            self._tasks.create_task(self._buffer.draw_epoch(), name="draw epoch")
+            self._tasks.create_task(self._draw_epoch(), name="draw epoch")
         match verdict:
             case Verdict.DONE | Verdict.CONFLICT if flight.is_over:
                 sender.end(flight)
@@ -192,6 +192,10 @@ class Carry:
                 sender.park(flight, REFUSED)
             case Verdict.HOLD_BACK:
                 sender.hold_back_for(flight, group)
+
+    async def _draw_epoch(self) -> None:
+        await self._buffer.draw_epoch()
+        self._state_due.set()  # until it is told, the center takes the gaps of a new epoch for missing
 
     async def _read_again(self, flight: Flight, group: str) -> None:
         """The bytes arrived broken: are they whole on the disk? While it cannot be read, nobody knows."""
@@ -227,8 +231,9 @@ class Carry:
         sender = self._sender
         state = State(
             online=online,
-            epoch=self._buffer.epoch,
-            connection=self._connection,
+            epoch=self._will.epoch,
+            connection=self._will.connection,
+            current=self._buffer.epoch,
             sent_ns=time.time_ns(),
             version=sender.version,
             health=sender.health(),

@@ -88,7 +88,7 @@ class Forward:
             async with connect(
                 broker, client_id=client_id, will=(will_topic, encode_state(will)), protocol=protocol
             ) as client:
-                carry = Carry(client, sender, buffer=buffer, connection=self._connections)
+                carry = Carry(client, sender, buffer=buffer, will=will)
                 self._broker, self._since_ns, self._carry = broker, time.time_ns(), carry
                 self._errors.pop(broker.url, None)
                 log.info("connected to %s, MQTT %s", broker.url, "5" if protocol == MQTT_5 else "3.1.1")

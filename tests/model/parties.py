@@ -18,7 +18,7 @@ from parts.batches import BOOT, START_NS
 from agent.buffer.rows import Held
 from agent.events import AGENT, row
 from agent.forward.window import Flight, Verdict, Window
-from center.memory import Ranges
+from center.names import Ranges
 from wire.batch import (
     Batch,
     Head,

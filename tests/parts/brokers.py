@@ -36,7 +36,7 @@ def find_program(name: str) -> str:
     """Give the path of a broker's program, or leave the test out (fail it when CI is set)."""
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if path is None:
-        said = f"{name} is not on PATH: apt install {name}"
+        said = f"{name} is not on PATH: apt install {name.removesuffix('_passwd')}"
         if os.environ.get("CI"):
             pytest.fail(said)
         pytest.skip(said)

@@ -42,7 +42,7 @@ async def until(is_so: Callable[[], Any], *, seconds: float, what: str, log: Cal
         await asyncio.sleep(POLL_SECONDS)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The children import what the tests import, be it the tree or an installed wheel."""
     found = importlib.util.find_spec("agent")
     assert found is not None
@@ -71,7 +71,7 @@ class Child:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, env=_environment(), cwd=self.log.parent, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                self._command, env=environment(), cwd=self.log.parent, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
 
     async def end(self, how: signal.Signals, *, seconds: float = 30.0) -> int:
@@ -203,7 +203,7 @@ class Site:
     def ledger(self) -> dict[str, Any]:
         """What `edgepost-center ledger DIR --json` shows."""
         command = [sys.executable, "-m", "center.cli", "ledger", str(self.sink_dir), "--json"]
-        done = subprocess.run(command, env=_environment(), cwd=self.folder, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, env=environment(), cwd=self.folder, capture_output=True, text=True, timeout=30)
         assert done.returncode in {0, 1}, done.stderr
         return dict(json.loads(done.stdout))
 
