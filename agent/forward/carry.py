@@ -27,6 +27,7 @@ READ_BYTES: Final = 256 << 10
 STATE_SECONDS: Final = 60.0
 TICK_SECONDS: Final = 0.5
 SLOW_SECONDS: Final = 2.0
+GREETING_SECONDS: Final = 5.0
 LEAVE_SECONDS: Final = 2.0  # a stop is not held up by a broker that does not answer
 log = logging.getLogger("edgepost.forward")
 
@@ -47,6 +48,7 @@ class Carry:
         self._lanes = Lanes()
         self._slow_until = 0.0
         self._state_due = asyncio.Event()
+        self._asked: dict[str, float] = {}  # group → until when its greeting is an answer to our state
         self._tasks = asyncio.TaskGroup()
 
     async def run(self) -> None:
@@ -86,16 +88,23 @@ class Carry:
             await publisher.publish_alone(flight)
         for flight in [one for one in window.flights.values() if not one.acked]:
             await publisher.publish(flight)
+        looked_at = 0.0
         while True:
             sender.wake.clear()
-            for flight in window.due(time.monotonic()):
-                await publisher.publish(flight)
-            for flight in window.ignored():
-                sender.park(flight, UNANSWERED)
+            if time.monotonic() - looked_at >= TICK_SECONDS / 2:  # not at each receipt: thousands may be in flight
+                looked_at = time.monotonic()
+                await self._send_again(looked_at)
             await self._send_new()
             await try_origins(sender, publisher)
             await try_parked(sender, publisher, limit_bytes=self._client.maximum_packet_bytes)
             await self._wait()
+
+    async def _send_again(self, now: float) -> None:
+        window = self._sender.window
+        for flight in window.due(now):
+            await self._publisher.publish(flight)
+        for flight in window.ignored():
+            self._sender.park(flight, UNANSWERED)
 
     async def _wait(self) -> None:
         """Wait for something to do; only what is in flight, and what is to be tried again, needs a clock."""
@@ -163,9 +172,11 @@ class Carry:
             return
         self._sender.last_receipt_ns = time.time_ns()
         if not receipts:  # a receiver that has just started says that it is there
-            for flight in self._sender.window.greet(group, time.monotonic()):
+            now = time.monotonic()
+            for flight in self._sender.window.greet(group, now):
                 self._publisher.send(flight)
-            self._sender.origins.greeted(time.monotonic())
+            if now > self._asked.pop(group, 0.0):  # else it has only heard our state, which it greets as well
+                self._sender.origins.greeted(now)
         for receipt in receipts:
             self._judge(group, receipt)
         self._sender.wake.set()
@@ -245,6 +256,7 @@ class Carry:
         while not self._client.fits(len(payload)) and state.spans:
             state = replace(state, spans=state.spans[(len(state.spans) + 1) // 2 :])  # the newest are told
             payload = encode_state(state)
+        self._asked = dict.fromkeys(sender.settings.confirm, time.monotonic() + GREETING_SECONDS)
         await self._client.publish_acked(topic, payload, retain=True, timeout=patience)
 
     async def leave(self) -> None:

@@ -85,6 +85,11 @@ class Origins:
         """Tell whether a batch is the one by which its origin is tried."""
         return self._trials.get(self.of(held)) == held.name
 
+    @property
+    def on_trial(self) -> list[BatchName]:
+        """The batches by which origins are tried now."""
+        return list(self._trials.values())
+
     def prove(self, held: Held) -> bool:
         """A batch was taken; tell whether that lets others of its origin leave, which have to be read again."""
         if not self.is_trial(held):

@@ -46,8 +46,9 @@ async def try_parked(sender: Sender, publisher: Publisher, *, limit_bytes: int |
 async def try_origins(sender: Sender, publisher: Publisher) -> None:
     """Send one batch of each origin whose time has come; hold back those whose trial nobody answers."""
     now, origins, window = time.monotonic(), sender.origins, sender.window
-    for flight in list(window.flights.values()):
-        if origins.is_trial(flight.held) and now - flight.first_sent >= TRIAL_SECONDS:
+    for name in origins.on_trial:
+        flight = window.flights.get(name)
+        if flight is not None and now - flight.first_sent >= TRIAL_SECONDS:
             missing = ", ".join(sorted(flight.waiting))
             remedy = f"start a receiver that hears the site {origins.of(flight.held).site}"
             sender.hold_back(origins.of(flight.held), reason=f"no receipt from {missing}", remedy=remedy)

@@ -1,4 +1,4 @@
-"""A receiver that says what a test wants: it hears batches as one group and answers each by a function.
+"""A receiver that says what a test wants: it hears batches as one group, answers each by a function, and greets senders.
 
 It keeps no memory and no sink; what is proved here is what a sender makes of the answers.
 
@@ -16,6 +16,7 @@ from wire import topics
 from wire.batch import Batch, decode_payload
 from wire.client import Broker, Client, Disconnected, connect, next_message
 from wire.receipts import COMMITTED, Receipt, encode_receipts
+from wire.state import decode_state
 
 ROOT = "edgepost"
 WAIT_SECONDS = 15.0
@@ -34,12 +35,14 @@ class Receiver:
     Attributes:
         answer: what is said to a batch; None: nothing.
         got: what came, in order, repeats too.
+        states: how often the sender has said that it is online; it is greeted each time.
     """
 
     client: Client
     group: str
     answer: Answer
     got: list[tuple[topics.Up, Batch]] = field(default_factory=list)
+    states: int = 0
     _more: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def listen(self) -> None:
@@ -51,7 +54,13 @@ class Receiver:
                 return
             self.client.ack(message)
             up = topics.read_up(ROOT, str(message.topic))
-            if up is None or up.stream == topics.STATE:
+            if up is None:
+                continue
+            if up.stream == topics.STATE:
+                if decode_state(message.payload).online:
+                    self.states += 1
+                    self.say(up)
+                    self._more.set()
                 continue
             batch = decode_payload(message.payload)
             self.got.append((up, batch))

@@ -9,6 +9,7 @@ from parts.receivers import commits, receiver
 
 from agent.health import find_problems
 from wire.receipts import COMMITTED, REJECTED, Receipt
+from wire.topics import Up
 
 pytestmark = pytest.mark.needs("mosquitto")
 ACL = """
@@ -87,8 +88,6 @@ async def test_after_a_change_of_agent_one_batch_is_tried_and_the_others_wait_un
             assert {"received": 12, "confirmed": 2} == one.account()
             assert "connected" == one.forward.facts()["state"]
         center = await stack.enter_async_context(receiver(broker.url, answer=strict("gw-2")))
-        up_of_own_state = center_greets(one)
-        center.say(up_of_own_state)
         await one.until(lambda: one.account() == {"received": 12, "confirmed": 12})
         assert old == [batch.name for _, batch in center.got]
         assert [] == one.forward.facts()["held_back"]
@@ -129,17 +128,18 @@ async def test_our_own_batches_are_kept_when_a_receiver_says_not_relay(tmp_path,
         assert {"received": 10} == one.account()
         assert "not-relay" in said["problem"]
         assert "bridge" in said["remedy"]
+        origins = one.forward.sender.origins
+        again_at, heard_ns = origins.held_back[origins.ours].again_at, one.forward.facts()["last_receipt_ns"]
+        one.forward._carry._state_due.set()  # as each minute: what greets our state has not been started anew
+        await center.until(lambda: center.states == 2)
+        await one.until(lambda: one.forward.facts()["last_receipt_ns"] != heard_ns)
+        assert again_at == origins.held_back[origins.ours].again_at
+        await one.put(100)
         is_mended = True
-        center.say(center_greets(one))
-        await one.ended(received=10, confirmed=10)
+        center.say(Up("lab", "gw-1", "log"))
+        await one.ended(received=12, confirmed=12)
 
 
 def try_again(one):
     one.forward.sender.origins.greeted(0.0)
     one.forward.sender.wake.set()
-
-
-def center_greets(one):
-    from wire.topics import Up
-
-    return Up(one.forward.sender.site, one.forward.sender.agent, "log")
