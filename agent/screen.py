@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from agent.cells import WIDTH, clean, fit, pad, paint, table, wrap
+from agent.screen_listener import listener_lines
 from wire.text import human_bytes, human_seconds
 
 _SIGNS: Final = {"healthy": ("✓", "good"), "degraded": ("!", "warn"), "down": ("✗", "bad")}
@@ -113,20 +114,11 @@ def _below(one: Mapping[str, Any]) -> Iterator[Line]:
     report = one.get("report") or {}
     for listener in report.get("listeners") or ():
         if isinstance(listener, Mapping):
-            yield ("", fit(f"  {listener.get('bind', '?')}  {_listener(listener)}", WIDTH))
+            yield from listener_lines(listener)
     if one.get("restarts"):
         yield ("warn", fit(f"  restarted {_count(one['restarts'])} times", WIDTH))
     for line in _reasons("  counted since start:", one.get("drops") or {}, meanings=one.get("reasons") or {}):
         yield ("warn", line)
-
-
-def _listener(listener: Mapping[str, Any]) -> str:
-    words = [str(listener.get("state") or "?")]
-    if listener.get("receive_buffer_bytes") is not None:
-        words.append(f"receive buffer {human_bytes(listener['receive_buffer_bytes'])}")
-    if listener.get("connections") is not None:
-        words.append(f"{_count(listener['connections'])} connections")
-    return ", ".join(words) + (" !" if listener.get("problem") else "")
 
 
 def _reasons(label: str, drops: Mapping[str, Any], *, meanings: Mapping[str, Any]) -> list[str]:

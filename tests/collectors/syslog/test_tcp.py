@@ -10,8 +10,9 @@ from parts.pouring import LINE_BYTES, Pourer
 from parts.sinks import ListSink
 
 from collectors.syslog.collect import collect
-from collectors.syslog.config import Listener, Syslog
-from collectors.syslog.tcp import Budget
+from collectors.syslog.config import Syslog
+from collectors.syslog.connection import Budget
+from collectors.syslog.listener import Listener
 
 LINE = b"<13>Oct 11 22:14:15 host su: %d\n"
 
@@ -224,7 +225,7 @@ async def test_what_a_stop_has_no_time_for_is_counted_to_the_byte() -> None:
 
 async def test_a_stop_takes_every_connection_that_was_not_yet_accepted() -> None:
     sink = ListSink()
-    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
+    async with collecting(sink, "tcp://127.0.0.1:0", max_connections_per_peer=0) as (port,):
         socks = [connect(port) for _ in range(300)]
         for number, sock in enumerate(socks):
             sock.sendall(LINE % number)  # and no turn of the loop until the stop
@@ -234,12 +235,12 @@ async def test_a_stop_takes_every_connection_that_was_not_yet_accepted() -> None
 
 
 async def test_a_bug_in_a_parser_costs_what_was_in_hand_and_counts_it(monkeypatch) -> None:
-    from collectors.syslog import tcp
+    from collectors.syslog import connection
 
     def broken(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(tcp, "parse_block", broken)
+    monkeypatch.setattr(connection, "parse_block", broken)
     sink = ListSink()
     task = asyncio.create_task(collect(Syslog(listeners=(Listener(bind="tcp://127.0.0.1:0"),)), sink))
     await sink.until(lambda: listeners(sink) and listeners(sink)[0]["state"] == "listening")
