@@ -11,6 +11,7 @@ and a remedy. The rules, in words: `docs/status.md`, section "Health".
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from agent.parking import PARKED, ROT
 from wire.text import human_count, human_seconds
 
 if TYPE_CHECKING:  # the client needs only the exit codes, and no collector's reasons
@@ -51,6 +52,7 @@ def find_problems(facts: Mapping[str, Any], recent_losses: "Sequence[Loss]") -> 
         *_collectors(facts.get("collectors", ())),
         *_buffer(facts.get("buffer", {}), is_delivering=_is_delivering(facts.get("forward", {}))),
         *_forward(facts.get("forward", {})),
+        *_parked(facts.get("buffer", {})),
         *_losses(recent_losses),
         *_process(facts.get("process", {})),
         *_socket(facts.get("socket", {}), now_ns=facts.get("now_ns", 0)),
@@ -161,12 +163,26 @@ def _forward(forward: Mapping[str, Any]) -> Iterator[Problem]:
         why = forward.get("problem") or f"the broker {forward.get('broker') or ''} is {forward.get('state', '?')}"
         what = f"nothing is delivered, rows wait here: {why}"
         yield _problem("forward", _sentence(what), remedy=str(forward.get("remedy") or "edgepost ping"))
-    if forward.get("parked"):
+    for one in forward.get("held_back") or ():
+        what = f"batches of {one['agent']} at {one['site']} are kept here and not sent: {one['reason']}"
+        yield _problem("forward", _sentence(what), remedy=str(one["remedy"]))
+
+
+def _parked(buffer: Mapping[str, Any]) -> Iterator[Problem]:
+    """Rotten batches are declared as dropped, and no remedy brings them back."""
+    for reason, batches in (buffer.get("parked") or {}).items():
+        if reason == ROT:
+            continue
+        why, remedy = PARKED.get(reason, (reason, "read why: journalctl -u edgepost, and the receiver's journal"))
         yield _problem(
             "forward",
-            f"{forward['parked']} batches are parked: nobody could take them; the others go on.",
-            remedy="read why: journalctl -u edgepost, and the receiver's journal",
+            f"{_batches(batches)} parked, {why}: kept, and tried again at the start and each hour.",
+            remedy=remedy,
         )
+
+
+def _batches(number: int) -> str:
+    return "1 batch is" if number == 1 else f"{number:,} batches are"
 
 
 def _losses(recent: "Sequence[Loss]") -> Iterator[Problem]:

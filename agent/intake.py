@@ -14,6 +14,7 @@ Invariants:
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -21,7 +22,7 @@ from agent.buffer import Buffer, Held
 from agent.encode import encode_rows
 from agent.losses import Loss
 from agent.open_batch import OpenBatch
-from agent.reasons import INTAKE_FULL
+from agent.reasons import CHANGED, INTAKE_FULL
 from agent.rules import REASON, Rules
 from agent.tally import Tally
 from agent.taps import Pick, Tap
@@ -58,12 +59,14 @@ class Intake:
         self._finish_seconds = finish_seconds
         self.rules = rules or Rules(())
         self._buffer = buffer
+        buffer.on_shrunk = lambda stream, rows: self.note_changed(stream, shrunk=rows)
         self._limit_bytes = limit_bytes
         self.link: Connected | None = None
         self._open: dict[tuple[str, int], OpenBatch] = {}
         self._marks: dict[tuple[str, str], bytes] = {}
         self._tallies: dict[str, Tally] = {}
         self._taps: list[Tap] = []
+        self.changed: dict[str, Counter[str]] = {}  # by stream: rows that were `shrunk` or `mended`
         self._sealed_bytes = 0  # sealed, not yet handed to a commit
         self._pending_bytes = 0  # everything put and not yet committed
         self._room = asyncio.Event()
@@ -87,10 +90,12 @@ class Intake:
         return {name: tally.facts() for name, tally in self._tallies.items()}
 
     def counted(self) -> Iterator[Loss]:
-        """Give everything that collectors have counted, losses or not."""
+        """Give everything that was counted, losses or not: by collectors, and rows by stream that were changed to fit."""
         for name, tally in self._tallies.items():
             for reason, amount in tally.drops.items():
                 yield Loss(name, tally.reason(reason), amount)
+        for stream, counts in self.changed.items():
+            yield from (Loss(stream, how, counts[how.name]) for how in CHANGED if counts[how.name])
 
     def last_seen_ns(self, collector: str) -> int | None:
         """When a collector last put a row."""
@@ -137,7 +142,10 @@ class Intake:
             self.count(tally, INTAKE_FULL.name, len(rows), stream=stream)
             return
         size = 0
-        for piece in encode_rows(rows):
+        encoded = encode_rows(rows, stream)
+        if encoded.shrunk or encoded.mended:
+            self.note_changed(stream.name, shrunk=encoded.shrunk, mended=encoded.mended)
+        for piece in encoded.pieces:
             size += len(piece.data)
             self._append(stream, lane, piece.data, rows=piece.rows, received_ns=(rows[0][1], rows[-1][1]))
         tally.of(stream).add(rows, size=size)
@@ -162,6 +170,10 @@ class Intake:
         stream = stream or tally.reason(name).rows_of
         if stream is not None:
             self._buffer.count(stream.name, f"dropped:{name}", amount)
+
+    def note_changed(self, stream: str, *, shrunk: int = 0, mended: int = 0) -> None:
+        """Count rows that were changed to fit the wire: cut down, or with a value that no format can hold."""
+        self.changed.setdefault(stream, Counter()).update(shrunk=shrunk, mended=mended)
 
     def mark(self, collector: str, mark: tuple[str, bytes]) -> None:
         """Note a position, to be committed together with all rows put so far."""

@@ -24,6 +24,9 @@ CRASH: Final = Reason(
 OF_COLLECTING: Final = (INTAKE_FULL, CRASH)
 """Of every collector, whatever it is: counted by the agent on its behalf."""
 
+CHANGED: Final = (Reason("shrunk", unit="rows", is_loss=False), Reason("mended", unit="rows", is_loss=False))
+"""Of rows, by their stream, that were changed to fit the wire: cut down, or with a value that no format can hold."""
+
 OF_CUSTODY: Final = tuple(
     Reason(name, unit="rows", is_loss=True, remedy=remedy)
     for name, remedy in (

@@ -12,7 +12,7 @@ from typing import Any, Final, Never
 from agent import VERSION, events
 from agent.intake import Intake
 from agent.losses import Loss
-from agent.reasons import CRASH
+from agent.reasons import CHANGED, CRASH
 from agent.rules import Filtered
 from collectors.sink import Lane
 from wire.text import human_count, rfc3339
@@ -158,8 +158,8 @@ class Silence:
 def _declared(loss: Loss, *, between: tuple[int, int]) -> tuple[Any, ...]:
     """`dropped` for what is lost; `counted` for what is worth knowing and cost no data, such as an empty line."""
     where, reason, amount = loss
-    detail = {
-        "collector": where,
+    detail: dict[str, Any] = {
+        "stream" if reason in CHANGED else "collector": where,
         "reason": reason.name,
         "count": amount,
         "unit": reason.unit,

@@ -95,6 +95,18 @@ def _collectors(facts: Mapping[str, Any]) -> Iterator[Line]:
         )
         yield ("", table([row], _COLLECTOR_WIDTHS)[0])
         yield from _below(one)
+    changed = [
+        f"{_count(rows)} of {clean(stream)} {clean(how)}"
+        for stream, counts in (facts.get("changed") or {}).items()
+        for how, rows in counts.items()
+        if rows
+    ]
+    yield from _list("rows changed to fit since start:", changed)
+
+
+def _list(label: str, some: Sequence[str]) -> Iterator[Line]:
+    if some:
+        yield from (("warn", line) for line in wrap(f"{label} {', '.join(some)}", WIDTH, indent="  "))
 
 
 def _below(one: Mapping[str, Any]) -> Iterator[Line]:
@@ -147,6 +159,8 @@ def _buffer(facts: Mapping[str, Any]) -> Iterator[Line]:
             "-" if hours is None else human_seconds(hours * 3600),
         )
         yield ("", table([row], _LANE_WIDTHS)[0])
+    parked = (buffer.get("parked") or {}).items()
+    yield from _list("parked batches:", [f"{_count(number)} {clean(reason)}" for reason, number in sorted(parked)])
     held = buffer.get("memory_batches") or 0
     if held:
         yield ("warn", fit(f"In memory only: {_count(held)} batches, {human_bytes(buffer['memory_bytes'])}", WIDTH))
@@ -181,8 +195,7 @@ def _forward(facts: Mapping[str, Any]) -> Iterator[Line]:
         f"the last {_ago(facts, forward.get('last_receipt_ns'))}",
     )
     sent, size = _count(forward.get("sent_rows") or 0), human_bytes(forward.get("sent_bytes") or 0)
-    again, parked = _count(forward.get("resent") or 0), _count(forward.get("parked") or 0)
-    yield _labelled("sent", f"{sent} rows in {size}, {again} batches again, {parked} parked")
+    yield _labelled("sent", f"{sent} rows in {size}, {_count(forward.get('resent') or 0)} batches again")
 
 
 def _protocol(forward: Mapping[str, Any]) -> str:

@@ -85,6 +85,7 @@ class Parts:
             "own": taken.get("agent", {}),
             "unused_sockets": HANDED_OVER.unused() if has_opened else [],
             "rules": self.intake.rules.facts(),
+            "changed": {stream: dict(counts) for stream, counts in self.intake.changed.items()},
             "buffer": {**self.buffer.facts(), "silent_seconds": silent_seconds},
             "forward": self.forward.facts(),
             "socket": {**lives.get(SOCKET, {}), "clients": lives.get(CLIENT, {})},

@@ -45,16 +45,26 @@ class Stream:
         row: a NamedTuple class whose fields are the columns; the first two are `time` (the device's, nil if it gave
             none) and `received` (ours).
         source: the column that silence, rates and "last seen" go by.
+        is_bounded: its collector itself keeps maps and lists small (at most 1,000 values a row, 8 levels, str keys, plain
+            values), and tests hold it to that. In all other streams each map and list is looked through at a put.
     """
 
     name: str
     row: type[Any]
     source: str
+    is_bounded: bool = False
 
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:
         """Name and wire type of each column, in order (`docs/wire-format.md`, section "Head")."""
         return columns_of(self.row)  # type: ignore[arg-type]  # a class is hashable, whatever its metaclass says
+
+    @property
+    def nested(self) -> tuple[int, ...]:
+        """Indexes of the columns whose maps and lists have to be looked through."""
+        if self.is_bounded:
+            return ()
+        return tuple(index for index, (_, kind) in enumerate(self.columns) if kind in {"map", "list"})
 
 
 @cache

@@ -261,14 +261,21 @@ def _unread(message: Message, *, refused: Refused, up: topics.Up | None, relays:
 
 def _check_sender(up: topics.Up, batch: Batch, receiver: Receiver) -> None:
     """Only a listed relay may carry what another agent said, and a topic must tell the truth about its batch."""
-    honest = up.site == batch.head.site and up.stream == batch.head.stream
-    if honest and (up.sender == batch.head.agent or up.sender in receiver.relays):
-        return
-    refused = Refused("not-relay", f"{up.sender} is not {batch.head.agent} and no relay of ours")
-    if up.sender == batch.head.agent:
-        refused = Refused("not-relay", f"a batch of {batch.head.site} and {batch.head.stream} on another topic")
-    refused.name, refused.digest, refused.origin = batch.name, batch.digest, batch.head.agent
-    raise refused
+    wrong = _untruth(up, batch)
+    if not wrong and up.sender != batch.head.agent and up.sender not in receiver.relays:
+        wrong = f"{up.sender} carries a batch of {batch.head.agent} and is no relay of ours"
+    if wrong:
+        refused = Refused("not-relay", wrong)
+        refused.name, refused.digest, refused.origin = batch.name, batch.digest, batch.head.agent
+        raise refused
+
+
+def _untruth(up: topics.Up, batch: Batch) -> str:
+    """Say which level of a topic is not what the batch's head says; empty if none."""
+    for level, told, true in (("site", up.site, batch.head.site), ("stream", up.stream, batch.head.stream)):
+        if told != true:
+            return f"the {level} in the topic is {told}, in the batch {true}"
+    return ""
 
 
 __all__ = ["Commit", "Heard", "NotDelivered", "Outcome", "Received", "Receiver", "Unread", "receive"]

@@ -168,9 +168,9 @@ class Keeper:
 
     # --- committing ------------------------------------------------------------------------------------------------
 
-    def seal(self, sealed: Sealed) -> None:
-        """Take a batch: compressed now, durable with the next commit."""
-        self.waiting.seal(sealed)
+    def seal(self, sealed: Sealed) -> int:
+        """Take a batch: compressed now, durable with the next commit; give how many of its rows were shrunk."""
+        return self.waiting.seal(sealed)
 
     def commit(self, changes: Changes) -> list[Held]:
         """Make everything sealed so far durable, or hold it in memory; give what was named since the last commit."""

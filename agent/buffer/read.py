@@ -6,7 +6,7 @@ from typing import Final
 from agent.buffer.faults import DISK_ERRORS
 from agent.buffer.keeper import Keeper
 from agent.buffer.memory import take
-from agent.buffer.rows import Held
+from agent.buffer.rows import Held, NotRead
 from agent.buffer.store import is_whole
 
 MAX_WAITING: Final = 100_000  # ends of custody that wait for the disk; then no more of its backlog is handed out
@@ -46,19 +46,23 @@ def _read_store(keeper: Keeper, lane: int, *, after: int, limit_bytes: int) -> t
     return [], NO_BORDER
 
 
-def fetch(keeper: Keeper, key: int) -> Held | None:
-    """Read one batch again; None if it is gone or rotten."""
+def fetch(keeper: Keeper, key: int) -> Held | NotRead:
+    """Read one batch again, or tell why it cannot be."""
     held = keeper.memory.get(key)
-    if held is not None or keeper.store is None:
+    if held is not None:
         return held
+    if keeper.store is None:
+        return NotRead.FAULT
     try:
         held = keeper.store.fetch(key)
     except DISK_ERRORS as error:
         keeper.fail(error)
-        return None
-    if held is not None and not is_whole(held):
+        return NotRead.FAULT
+    if held is None or not keeper.waiting.is_readable(key):
+        return NotRead.GONE
+    if not is_whole(held):
         keeper.set_rotten_aside([held])
-        return None
+        return NotRead.ROT
     return held
 
 

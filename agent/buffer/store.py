@@ -260,6 +260,22 @@ class Store:
         row = self._db.execute(f"{_BATCH} {_FROM} WHERE b.id = ? AND b.parked IS NULL", (key,)).fetchone()
         return None if row is None else held_of(row)
 
+    def count_parked(self) -> dict[str, int]:
+        """How many batches are parked, by reason; by an index over these alone."""
+        self._step("read")
+        query = "SELECT parked, count(*) FROM batch WHERE parked IS NOT NULL GROUP BY parked"
+        return dict(self._db.execute(query).fetchall())
+
+    def next_parked(self, *, after: int, limit_bytes: int | None) -> Held | None:
+        """The first parked batch above a key that is no larger than the limit, and not rotten."""
+        self._step("read")
+        query = (  # `+` keeps SQLite at the index over parked batches, away from walking all of them by id
+            "SELECT min(+id) FROM batch WHERE parked IS NOT NULL AND parked != 'rot' AND +id > ? AND size <= ?"
+        )
+        key = one(self._db, query, after, limit_bytes or 1 << 62)
+        row = None if key is None else self._db.execute(f"{_BATCH} {_FROM} WHERE b.id = ?", (key,)).fetchone()
+        return None if row is None else held_of(row)
+
     def oldest(self, lane: int, *, after: int, limit: int) -> list[Held]:
         """The oldest batches of a lane, without their bodies; rotten ones have a digest of no bytes."""
         self._step("victims")

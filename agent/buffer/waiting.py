@@ -45,9 +45,11 @@ class Waiting:
         self.parked: dict[int, str] = {}  # key → reason; not read any more
         self.losses: Final = Losses()
 
-    def seal(self, sealed: Sealed) -> None:
-        """Compress a batch, halve it where it is too large."""
-        self.packed.extend(pack(sealed, limit_bytes=self._message_bytes))
+    def seal(self, sealed: Sealed) -> int:
+        """Compress a batch, halve it where it is too large; give how many of its rows were shrunk."""
+        packed = list(pack(sealed, limit_bytes=self._message_bytes))
+        self.packed += packed
+        return sum(one.is_shrunk for one in packed)
 
     def pack(self, losses: Losses) -> list[Packed]:
         """Pack the batches that declare losses."""

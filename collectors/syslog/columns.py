@@ -245,7 +245,7 @@ def _read_sd(text: str) -> dict[str, Any] | None:
     if text in _sd_memo:
         return _sd_memo[text]
     elements = read_elements(text)
-    if elements is None or elements.end != len(text) or elements.is_repeated:
+    if elements is None or elements.end != len(text) or elements.is_repeated or elements.is_cut:
         raise KeyError(text)
     if len(text) <= SD_CHARACTERS:
         if len(_sd_memo) >= SD_ENTRIES:

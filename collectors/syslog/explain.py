@@ -16,6 +16,7 @@ from collectors.syslog.framing import Framer, Frames
 from collectors.syslog.lanes import lane_of
 from collectors.syslog.rows import SYSLOG, SyslogRow
 from collectors.syslog.slow import Origin, Reading, parse_line
+from collectors.syslog.structured_data import MAX_PARAMS
 from collectors.syslog.times import Times
 
 FLAGS: Final = {
@@ -30,8 +31,10 @@ FLAGS: Final = {
     "bad-msgid": "MSGID breaks RFC 5424: from there on everything is message",
     "bad-sd": "STRUCTURED-DATA breaks RFC 5424: from there on everything is message",
     "repeated-sd": "an SD-ID stands twice, which RFC 5424 forbids: its parameters are merged",
+    "cut-sd": f"more than {MAX_PARAMS:,} elements and parameters: the map holds the first of them, raw holds all",
     "encoding": "the bytes are not UTF-8: message by the listener's encoding, header with \\xNN",
     "cut": "the message was longer than the limit, or its stream ended inside it: this is its beginning",
+    "shrunk": "the row was too large for a message to the center: it lost raw, then the tail of message, then more",
 }
 """Every flag a row can have, and what it says (`docs/collectors/syslog.md`, "Flags")."""
 

@@ -71,6 +71,8 @@ def _read_tail(text: str, at: int, *, fields: dict[str, Any], flags: list[str]) 
         end = elements.end
         if elements.is_repeated:
             flags.append("repeated-sd")
+        if elements.is_cut:
+            flags.append("cut-sd")
     elif text[end : end + 1] not in {"", " "}:
         return Header(**fields, message=text[at:], flags=(*flags, "bad-sd"))
     message = text[end + 1 :].removeprefix(_BOM)

@@ -181,11 +181,11 @@ class Sender:
         if verdict is Verdict.PARK:
             self.store.parked.add(flight.held.key)
             self.window.remove(flight)
-        if verdict not in {Verdict.DONE, Verdict.DROP, Verdict.CONFLICT}:
-            return False
-        self.end(flight, "confirmed" if verdict is Verdict.DONE else "rejected")
         if verdict is Verdict.CONFLICT:
             self.epoch = self.chance.randbytes(16)
+        if verdict not in {Verdict.DONE, Verdict.CONFLICT} or not flight.is_over:
+            return False
+        self.end(flight, "rejected" if flight.rejected else "confirmed")
         return True
 
     def end(self, flight: Flight, what: str) -> None:

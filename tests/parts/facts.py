@@ -43,6 +43,7 @@ _HEALTHY: dict[str, Any] = {
         }
     ],
     "own": {},
+    "changed": {},
     "buffer": {
         "state": "ok",
         "problem": None,
@@ -78,6 +79,7 @@ _HEALTHY: dict[str, Any] = {
                 "hours_left": None,
             },
         ],
+        "parked": {},
         "memory_batches": 0,
         "memory_bytes": 0,
         "commit_ms": {"median": 3.6, "max": 41.0},
@@ -109,6 +111,9 @@ _HEALTHY: dict[str, Any] = {
         "last_receipt_ns": NOW_NS - SECOND // 4,
         "resent": 0,
         "parked": 0,
+        "put_off": {},
+        "stalled_seconds": 0.0,
+        "held_back": [],
         "sent_batches": 6_210,
         "sent_bytes": 27_000_000,
         "sent_rows": 1_234_567,
@@ -128,7 +133,7 @@ def healthy() -> dict[str, Any]:
 
 
 def degraded() -> dict[str, Any]:
-    """Broker away, kernel drops, a small receive buffer, a second collector that does not start."""
+    """Broker away, kernel drops, a small receive buffer, a second collector that does not start, batches kept back."""
     facts = healthy()
     syslog = facts["collectors"][0]
     syslog["drops"] = {"kernel": 1_203, "intake-full": 17, "connection-limit": 1, "empty": 4}
@@ -168,6 +173,17 @@ def degraded() -> dict[str, Any]:
     facts["forward"]["brokers"][0].update(state="not connected", error="connection refused by broker.example:8883")
     facts["buffer"]["lanes"][1].update(batches=81_000, bytes=1_800_000_000, oldest_ns=NOW_NS - 7_000 * SECOND)
     facts["buffer"]["used_bytes"] = 1_900_000_000
+    facts["changed"] = {"syslog": {"shrunk": 2, "mended": 0}}
+    facts["buffer"]["parked"] = {"too-large": 1, "lost-alone": 12, "rot": 2}
+    facts["forward"]["held_back"] = [
+        {
+            "agent": "gw-00",
+            "site": "north",
+            "since_ns": NOW_NS - 60 * SECOND,
+            "reason": "center does not take them from gw-01 at north (not-relay)",
+            "remedy": "add gw-01 to the receiver's `relays`, or set `agent: gw-00` until they are confirmed",
+        }
+    ]
     return facts
 
 
@@ -264,4 +280,7 @@ def hostile() -> dict[str, Any]:
     )
     facts["forward"].update(broker=evil, problem=evil, remedy=evil, confirm=[evil])
     facts["forward"]["brokers"][0].update(url=evil, error=evil)
+    facts["forward"]["held_back"] = [{"agent": evil, "site": evil, "since_ns": 1, "reason": evil, "remedy": evil}]
+    facts["buffer"]["parked"] = {evil: 1}
+    facts["changed"] = {evil: {evil: 1}}
     return facts

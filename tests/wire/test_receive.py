@@ -215,14 +215,24 @@ async def test_a_listed_relay_carries_batches_of_others(tmp_path):
     assert "committed" == receipt.outcome
 
 
-@pytest.mark.parametrize("changes", [{"site": "danang"}, {"stream": "host"}])
-async def test_a_topic_must_tell_the_truth_about_its_batch(tmp_path, changes):
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"site": "danang"}, "the site in the topic is hue, in the batch danang"),
+        ({"stream": "host"}, "the stream in the topic is log, in the batch host"),
+        ({"agent": "other"}, "gw-01 carries a batch of other and is no relay of ours"),
+    ],
+)
+async def test_a_topic_must_tell_the_truth_about_its_batch_and_the_log_says_what_is_wrong(
+    tmp_path, changes, said, caplog
+):
     desk = Desk()
     async with site(tmp_path, desk) as (_, _, one):
         await one.send(one.batch(["x"], **changes), topic=topics.up("edgepost", "hue", sender="gw-01", stream="log"))
         (receipt,) = await one.receipts(1)
     assert ("rejected", "not-relay") == (receipt.outcome, receipt.reason)
-    assert ["gw-01"] == [unread.agent for unread in desk.received]
+    assert [None if "agent" in changes else "gw-01"] == [unread.agent for unread in desk.received]
+    assert said in caplog.text
 
 
 async def test_batches_go_towards_the_center_only(tmp_path):

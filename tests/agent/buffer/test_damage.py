@@ -7,7 +7,7 @@ import pytest
 from parts.buffers import assert_account_closes, details, keeper, numbers, put, readable, salvage, sealed, sums
 
 from agent.buffer import damage, read
-from agent.buffer.rows import Changes
+from agent.buffer.rows import Changes, NotRead
 from agent.buffer.salvage import _mark, _take, read_over_holes
 
 PAGE = 4096
@@ -40,7 +40,7 @@ def test_a_rotten_batch_is_set_aside_and_declared_and_the_lane_goes_on(tmp_path)
     held = [put(one, first)[0] for first in (0, 10, 20)]
     one.store._db.execute("UPDATE batch SET body = zeroblob(size - length(head)) WHERE id = ?", (held[1].key,))
     assert numbers(readable(one)) == [0, 1, 20, 21]
-    assert read.fetch(one, held[1].key) is None
+    assert NotRead.GONE is read.fetch(one, held[1].key)
     one.commit(Changes())
     (detail,) = details(readable(one, 0), "dropped")
     assert (detail["reason"], detail["first_seq"], detail["last_seq"], detail["rows"]) == ("rot", 2, 2, 2)
@@ -53,7 +53,7 @@ def test_a_batch_that_is_fetched_rotten_is_set_aside_too(tmp_path):
     one = keeper(tmp_path)
     (held,) = put(one)
     one.store._db.execute("UPDATE batch SET head = x'00' WHERE id = ?", (held.key,))
-    assert read.fetch(one, held.key) is None
+    assert NotRead.ROT is read.fetch(one, held.key)
     assert sums(one.store.tables.account)["log"] == {"received": 2, "dropped": 2}
     assert_account_closes(one.store)
 

@@ -208,7 +208,7 @@ def test_spans_name_what_memory_holds_too(tmp_path, disk):
     disk.fail(IO, "begin")
     put(one, 10)
     (third,) = put(one, 20)
-    spans = {(span.epoch, span.lane): (span.first_held, span.last) for span in spans_of(one)}
+    spans = {(span.epoch, span.lane): (span.first_held, span.last) for span in spans_of(one, "gw-1")}
     assert spans[first.name.epoch, 1] == (1, 2)
     assert spans[third.name.epoch, 1] == (1, 1)
 
