@@ -48,9 +48,10 @@ def details(held: list[Held], event: str) -> list[dict]:
 
 
 def keeper(folder: Path, *, step=lambda _: None, in_flight=(), **settings) -> Keeper:
-    """An open keeper."""
+    """An open keeper; that the machine's own disk is nearly full is no matter to it."""
     folder.mkdir(parents=True, exist_ok=True)
-    one = Keeper(folder, origin=ORIGIN, settings=BufferSettings(**settings), in_flight=in_flight, step=step)
+    given = BufferSettings(**{"keep_free_percent": 0, **settings})
+    one = Keeper(folder, origin=ORIGIN, settings=given, in_flight=in_flight, step=step)
     one.open()
     return one
 

@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 from parts.buffers import assert_account_closes, details, keeper, numbers, put, readable, salvage, sealed, sums
+from parts.disks import CORRUPT, sqlite_error
 
 from agent.buffer import damage, read
 from agent.buffer.rows import Changes
@@ -120,7 +121,7 @@ def test_a_truncated_file_gives_what_is_left_of_it(tmp_path, keep):
 def test_a_salvage_that_is_interrupted_goes_on_where_it_was(tmp_path):
     _, expected = filled(tmp_path)
     one = keeper(tmp_path)
-    one.fail(_corrupt())
+    one.fail(sqlite_error(CORRUPT))
     one.tick()
     (aside,) = damage.waiting(tmp_path)
     with closing(sqlite3.connect(aside)) as db:  # the first half only
@@ -141,7 +142,7 @@ def test_a_store_found_damaged_while_running_goes_on_under_its_keys_and_its_acco
     one = keeper(tmp_path)
     held = [put(one, first)[0] for first in (0, 10, 20)]
     one.commit(Changes(done={held[0].key: "confirmed"}))
-    one.fail(_corrupt())
+    one.fail(sqlite_error(CORRUPT))
     put(one, 30)
     assert one.fault is None  # a new store at once
     salvage(one)
@@ -200,9 +201,3 @@ def test_a_file_that_is_whole_but_not_ours_is_left_alone(tmp_path, pragma, state
     assert numbers(readable(one)) == [0, 1]
     one.close()
     assert file.read_bytes() == content
-
-
-def _corrupt() -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError("database disk image is malformed")
-    error.sqlite_errorcode = 11
-    return error

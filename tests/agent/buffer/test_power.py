@@ -11,8 +11,9 @@ from itertools import count, pairwise
 
 import pytest
 from parts.buffers import assert_account_closes, keeper, numbers, readable, sealed
+from parts.disks import SYNC_FAILED
 from parts.power import HOW, Medium, lay_out
-from parts.vfs import SYNC_FAILED, watched
+from parts.vfs import watched
 
 from agent.buffer import room as room_module
 from agent.buffer.rows import Changes
@@ -83,6 +84,7 @@ class Workload:
 
 @pytest.fixture
 def small_wal(monkeypatch):
+    monkeypatch.setattr(room_module, "RESERVE_BYTES", 4 << 10)
     monkeypatch.setattr(room_module, "WAL_BYTES", 256 << 10)  # a checkpoint every few commits
 
 
