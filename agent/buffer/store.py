@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.buffer.connection import Step, closed_on_failure, connect, connect_read_only, no_step, one
+from agent.buffer.lineage import next_name
 from agent.buffer.rows import KEY_BITS, ROT, Changes, Held, Origin
 from agent.buffer.schema import PAGE_BYTES
-from agent.buffer.tables import Draft, Epoch, Gone, Tables, lane_rows, read_spans, read_tables
+from agent.buffer.tables import WAL, Draft, Epoch, Gone, Tables, lane_rows, read_spans, read_tables
 from wire.batch import digest
 from wire.names import BatchName
 
@@ -50,8 +51,10 @@ class Store:
         self._origin = origin
         self._step = step
         self._db = (connect_read_only if is_read_only else connect)(path, step=step)
+        self._is_wal_new = False  # whether the next commit is the first of its WAL
         with closed_on_failure(self._db):
             self.tables: Tables = read_tables(self._db)
+            self._is_wal_new = not is_read_only and not self.wal_bytes()
 
     # --- transactions ----------------------------------------------------------------------------------------------
 
@@ -65,25 +68,28 @@ class Store:
         draft.marks.update(changes.marks)
         for (stream, what), rows in changes.counts.items():
             draft.count(stream, what, rows)
-        with self._transaction():
+        with self._transaction(draft):
             self._add_epochs({held.name.epoch: None for held in new})
             if changes.done:
                 self._delete(draft, changes.done)
             self._insert(draft, new)
-            self._write(draft)
-        draft.adopt()
 
     def _draft(self) -> Draft:
-        return Draft(self.tables, origin=self._origin.agent, now_ns=time.time_ns())
+        draft = Draft(self.tables, origin=self._origin.agent, now_ns=time.time_ns())
+        if self._is_wal_new:
+            draft.marks[WAL] = next_name(self.tables.marks.get(WAL, b""))
+        return draft
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, draft: Draft) -> Iterator[None]:
+        """Write what the body does and then the draft, as one; after it the tables say so too."""
         known = dict(self.tables.epochs)
         is_done = False
         self._step("begin")
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._write(draft)
             self._step("commit")
             self._db.execute("COMMIT")
             self._step("committed")
@@ -93,6 +99,8 @@ class Store:
                 self.tables.epochs = known
                 if self._db.in_transaction:  # some errors roll back by themselves
                     self._db.execute("ROLLBACK")
+        draft.adopt()
+        self._is_wal_new = False
 
     def _add_epochs(self, epochs: Mapping[bytes, Epoch | None]) -> None:
         """Store epochs that are not there yet; those without a row of their own are drawn here and now."""
@@ -148,7 +156,7 @@ class Store:
     def park(self, reasons: dict[int, str]) -> None:
         """Keep batches but never read them again; those that are rotten leave the account as dropped."""
         draft = self._draft()
-        with self._transaction():
+        with self._transaction(draft):
             for reason in dict.fromkeys(reasons.values()):
                 self._step("park")
                 keys = [key for key, why in reasons.items() if why == reason]
@@ -161,8 +169,6 @@ class Store:
                     draft.lane(key >> KEY_BITS).parked += 1
                     if reason == ROT:
                         draft.count(stream, f"dropped:{ROT}", rows, size=size)
-            self._write(draft)
-        draft.adopt()
 
     def carry(self, old: Tables, *, mark: tuple[str, str], value: bytes) -> None:
         """Take over the small tables of a file whose batches are still to be salvaged, with a mark of it."""
@@ -173,11 +179,9 @@ class Store:
         draft.marks[mark] = value
         for lane, row in enumerate(old.lanes):
             draft.lane(lane).next = max(row.next, draft.lane(lane).next)
-        with self._transaction():
+        with self._transaction(draft):
             self._add_epochs(old.epochs)
             draft.spans.update(old.spans)
-            self._write(draft)
-        draft.adopt()
 
     def salvage(self, found: Sequence[Held], *, mark: tuple[str, str], value: bytes) -> list[Held]:
         """Take salvaged batches in under their names and keys, with a mark of how far; give those that were new."""
@@ -187,11 +191,9 @@ class Store:
         new = [held for held in found if held.key not in known]
         draft = self._draft()
         draft.marks[mark] = value
-        with self._transaction():
+        with self._transaction(draft):
             self._add_epochs({held.name.epoch: None for held in new})
             self._insert(draft, new, is_received=False)
-            self._write(draft)
-        draft.adopt()
         return new
 
     def balance(self, reason: str) -> dict[str, int]:
@@ -210,9 +212,8 @@ class Store:
                 draft.count(stream, f"dropped:{reason}", rows)
             elif rows < 0:
                 draft.count(stream, "received", -rows)
-        with self._transaction():
-            self._write(draft)
-        draft.adopt()
+        with self._transaction(draft):
+            pass
         return {stream: rows for stream, rows in missing.items() if rows}
 
     def prune(self) -> None:
@@ -222,7 +223,7 @@ class Store:
         old = [epoch.n for epoch_id, epoch in self.tables.epochs.items() if epoch_id not in kept]
         if not old:
             return
-        with self._transaction():
+        with self._transaction(self._draft()):
             self._step("prune")
             keys = json.dumps(old)
             self._db.execute("DELETE FROM span WHERE epoch_n IN (SELECT value FROM json_each(?))", (keys,))
@@ -307,7 +308,8 @@ class Store:
     def checkpoint(self, mode: str) -> None:
         """Copy the WAL into the file: PASSIVE while running, TRUNCATE at start and stop."""
         self._step("checkpoint")
-        self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        ((_, frames, copied),) = self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        self._is_wal_new = frames == copied  # then the next commit begins the WAL anew
 
     def vacuum(self) -> None:
         """Give free pages back to the file system."""

@@ -110,21 +110,21 @@ def live(folder, monkeypatch, disk: Disk) -> bool:
     return disk.has_failed
 
 
-def live_through(tmp_path, monkeypatch, error: str, *, is_lasting: bool, stride: int) -> int:
+def live_through(quick_path, monkeypatch, error: str, *, is_lasting: bool, stride: int) -> int:
     for number in count(1, stride):
-        if not live(tmp_path / str(number), monkeypatch, Disk(error, number, is_lasting=is_lasting)):
+        if not live(quick_path / str(number), monkeypatch, Disk(error, number, is_lasting=is_lasting)):
             return number
     raise AssertionError
 
 
 @pytest.mark.parametrize("is_lasting", [False, True], ids=["once", "lasting"])
 @pytest.mark.parametrize("error", list(FAILURES))
-def test_whichever_call_fails_nothing_is_lost_and_nothing_doubled(tmp_path, monkeypatch, patient, error, is_lasting):
-    assert live_through(tmp_path, monkeypatch, error, is_lasting=is_lasting, stride=13) > 50
+def test_whichever_call_fails_nothing_is_lost_and_nothing_doubled(quick_path, monkeypatch, patient, error, is_lasting):
+    assert live_through(quick_path, monkeypatch, error, is_lasting=is_lasting, stride=13) > 50
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("is_lasting", [False, True], ids=["once", "lasting"])
 @pytest.mark.parametrize("error", list(FAILURES))
-def test_every_single_call_fails_in_turn(tmp_path, monkeypatch, patient, error, is_lasting):
-    assert live_through(tmp_path, monkeypatch, error, is_lasting=is_lasting, stride=1) > 50
+def test_every_single_call_fails_in_turn(quick_path, monkeypatch, patient, error, is_lasting):
+    assert live_through(quick_path, monkeypatch, error, is_lasting=is_lasting, stride=1) > 50

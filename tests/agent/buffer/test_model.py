@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from parts.buffers import sums
 from parts.custody import Custody
-from parts.disks import FULL, IO, READ_ONLY, SYNC_FAILED, WRITE_FAILED, sqlite_error
+from parts.disks import FULL, IO, MEMORY, READ_ONLY, SYNC_FAILED, WRITE_FAILED, sqlite_error
 
 from agent.buffer import keeper as keeper_module
 from agent.buffer import room as room_module
@@ -55,7 +55,7 @@ class BufferModel(RuleBasedStateMachine):
         self.patch.setattr(room_module, "WAL_BYTES", 64 << 10)
         self.patch.setattr(room_module, "RESERVE_BYTES", 4 << 10)
         self.patch.setattr(keeper_module, "FLOOR_BYTES", 100 << 10)
-        self.folder = Path(tempfile.mkdtemp(prefix="edgepost-model-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="edgepost-model-", dir=MEMORY))
         self.disk = Disk()
         self.one = Custody(self.folder, step=self.disk, limit_bytes=500 << 10)
         self.is_failing = False
