@@ -84,6 +84,17 @@ class Held(NamedTuple):
         return len(self.head) + len(self.body)
 
 
+class Victim(NamedTuple):
+    """A batch that has to go, known by its row alone."""
+
+    name: BatchName
+    key: int
+    rows: int
+    size: int
+    committed_ns: int
+    is_rotten: bool
+
+
 class Done(NamedTuple):
     """The end of a batch's custody: `what` is `confirmed` or `dropped:<reason>`."""
 

@@ -24,6 +24,7 @@ from agent.buffer.lineage import belongs
 from agent.buffer.losses import share_out
 from agent.buffer.opening import Spans, spans_of
 from agent.buffer.pages import pages_of, rows_on
+from agent.buffer.ranges import Ranges
 from agent.buffer.rows import KEY_BITS, Held
 from agent.buffer.store import Store, is_whole
 from agent.buffer.tables import OWN
@@ -36,7 +37,7 @@ MAX_HOLES: Final = 4096  # then the rest of a file is given up
 REASON: Final = "corrupt"
 _END: Final = 3 << KEY_BITS  # above every key
 
-Seen = dict[tuple[bytes, int], set[int]]
+Seen = dict[tuple[bytes, int], Ranges]
 """(epoch, lane) → seqs that were read."""
 
 
@@ -87,8 +88,8 @@ class Salvage:
         holes: list[int] = []
         with closing(damage.connect(path)) as db:
             for group in _groups(read_over_holes(db, 0, holes)):
-                _note(seen, group)
-                self._give(path, [held for held in group if held.key > taken], reached=group[-1].key)
+                new = _unseen(group, seen)
+                self._give(path, [held for held in new if held.key > taken], reached=group[-1].key)
         if holes or not belongs(path):
             self._read_pages(path, seen, taken=taken)
 
@@ -99,8 +100,7 @@ class Salvage:
             free = pages.free()
             for index in (index for index in range(len(pages)) if index not in free):
                 found = [held for row in rows_on(pages, index) if (held := _held(row)) is not None]
-                new = [held for held in found if _is_hidden(held, seen, spans)]
-                _note(seen, new)
+                new = [held for held in _unseen(found, seen) if not _has_ended(held, spans)]
                 if _END + index > taken:
                     self._give(path, new, reached=_END + index)
 
@@ -131,15 +131,15 @@ class Salvage:
         return True
 
 
-def _note(seen: Seen, group: list[Held]) -> None:
-    for held in group:
-        seen.setdefault(held.name[:2], set()).add(held.name.seq)
+def _unseen(found: list[Held], seen: Seen) -> list[Held]:
+    """Batches met for the first time; a tree in disorder leads to the same page more than once."""
+    return [held for held in found if seen.setdefault(held.name[:2], Ranges()).add(held.name.seq)]
 
 
-def _is_hidden(held: Held, seen: Seen, spans: Spans) -> bool:
-    """Whether a batch that lies on some page has not been found yet, and had not ended when its span was written."""
+def _has_ended(held: Held, spans: Spans) -> bool:
+    """Whether a batch that lies on some page had ended when its span was written."""
     span = spans.get(held.name[:2])
-    return held.name.seq not in seen.get(held.name[:2], ()) and (span is None or span.first_held <= held.name.seq)
+    return span is not None and held.name.seq < span.first_held
 
 
 def _raise(bug: BaseException) -> None:

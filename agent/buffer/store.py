@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.buffer.connection import Step, closed_on_failure, connect, connect_read_only, no_step, one
+from agent.buffer.faults import Nonsense
 from agent.buffer.lineage import next_name
-from agent.buffer.rows import KEY_BITS, ROT, Changes, Held, Origin
+from agent.buffer.rows import KEY_BITS, ROT, Changes, Held, Origin, Victim
 from agent.buffer.schema import PAGE_BYTES
-from agent.buffer.tables import WAL, Draft, Epoch, Gone, Tables, lane_rows, read_spans, read_tables
+from agent.buffer.tables import WAL, Draft, Epoch, Gone, Row, Tables, is_sound, lane_rows, read_spans, read_tables
 from wire.batch import digest
 from wire.names import BatchName
 
@@ -31,7 +32,8 @@ STEPS: Final = (
 """Every point at which the disk can fail; `Store` tells its `step` hook each name just before it happens."""
 
 _BATCH: Final = "SELECT b.id, e.id, b.seq, b.stream, b.rows, b.digest, b.head, b.body, b.committed_ns"
-_FROM: Final = "FROM batch b JOIN epoch e ON e.n = b.epoch_n"
+_FROM: Final = "FROM batch b LEFT JOIN epoch e ON e.n = b.epoch_n"  # no batch hides behind an epoch that is rotten
+_MOST_BYTES: Final = 1 << 24  # above every batch
 _SPAN: Final = """
 INSERT INTO span VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET last = excluded.last, first_held =
     coalesce((SELECT min(id) FROM batch WHERE id > base AND id <= base + excluded.last) - base, excluded.last + 1)
@@ -121,7 +123,14 @@ class Store:
             " RETURNING id, epoch_n, stream, rows, size, parked",
             (json.dumps(list(done)),),
         )
-        draft.delete([Gone(*row) for row in found.fetchall()], what=done)
+        draft.delete(map(self._gone, found.fetchall()), what=done)
+
+    def _gone(self, row: Row) -> Gone:
+        known = {epoch.n for epoch in self.tables.epochs.values()}
+        key, epoch_n, stream, rows, size = _checked(row[:5], int, int, str, int, int)
+        if epoch_n not in known or not 0 < size < _MOST_BYTES:
+            raise Nonsense(f"the row of batch {key} is damaged")
+        return Gone(key, epoch_n, stream, rows, size, None if row[5] is None else str(row[5]))
 
     def _insert(self, draft: Draft, new: Sequence[Held], *, is_received: bool = True) -> None:
         if not new:
@@ -165,7 +174,8 @@ class Store:
                     " RETURNING id, stream, rows, size",
                     (reason, json.dumps(keys)),
                 )
-                for key, stream, rows, size in found.fetchall():
+                for row in found.fetchall():
+                    key, stream, rows, size = _checked(row, int, str, int, int)
                     draft.lane(key >> KEY_BITS).parked += 1
                     if reason == ROT:
                         draft.count(stream, f"dropped:{ROT}", rows, size=size)
@@ -183,18 +193,18 @@ class Store:
             self._add_epochs(old.epochs)
             draft.spans.update(old.spans)
 
-    def salvage(self, found: Sequence[Held], *, mark: tuple[str, str], value: bytes) -> list[Held]:
-        """Take salvaged batches in under their names and keys, with a mark of how far; give those that were new."""
-        keys = json.dumps([held.key for held in found])
-        query = "SELECT id FROM batch WHERE id IN (SELECT value FROM json_each(?))"
-        known = {row[0] for row in self._db.execute(query, (keys,))}
-        new = [held for held in found if held.key not in known]
+    def salvage(self, found: Sequence[Held], *, mark: tuple[str, str], value: bytes) -> None:
+        """Take salvaged batches in under their names, with a mark of how far; a key that is taken stays as it is."""
         draft = self._draft()
         draft.marks[mark] = value
+        rightly = [held._replace(key=draft.key_of(held)) for held in found]
+        keys = json.dumps([held.key for held in rightly])
+        query = "SELECT id FROM batch WHERE id IN (SELECT value FROM json_each(?))"
+        known = {row[0] for row in self._db.execute(query, (keys,))}
+        new = list({held.key: held for held in rightly if held.key not in known}.values())
         with self._transaction(draft):
             self._add_epochs({held.name.epoch: None for held in new})
             self._insert(draft, new, is_received=False)
-        return new
 
     def balance(self, reason: str) -> dict[str, int]:
         """Make the account close again after a loss nobody could count: scan what is held, drop the difference.
@@ -261,15 +271,20 @@ class Store:
         row = self._db.execute(f"{_BATCH} {_FROM} WHERE b.id = ? AND b.parked IS NULL", (key,)).fetchone()
         return None if row is None else held_of(row)
 
-    def oldest(self, lane: int, *, after: int, limit: int) -> list[Held]:
-        """The oldest batches of a lane, without their bodies; rotten ones have a digest of no bytes."""
+    def oldest(self, lane: int, *, after: int, limit: int) -> list[Victim]:
+        """The oldest batches of a lane, without head and body."""
         self._step("victims")
         rows = self._db.execute(
-            "SELECT b.id, e.id, b.seq, b.stream, b.rows, iif(b.parked IS 'rot', x'', b.digest), b.head,"
-            f" zeroblob(b.size - length(b.head)), b.committed_ns {_FROM} WHERE b.id > ? AND b.id < ? ORDER BY b.id LIMIT ?",
+            f"SELECT b.id, e.id, b.seq, b.rows, b.size, b.committed_ns, b.parked IS '{ROT}' {_FROM}"
+            " WHERE b.id > ? AND b.id < ? ORDER BY b.id LIMIT ?",
             (max(after, lane << KEY_BITS), (lane + 1) << KEY_BITS, limit),
-        )
-        return [held_of(row) for row in rows.fetchall()]
+        ).fetchall()
+        return [
+            Victim(BatchName(epoch, lane, seq), key, count, size, at, bool(is_rotten))
+            for key, epoch, seq, count, size, at, is_rotten in (
+                _checked(row, int, bytes, int, int, int, int, int) for row in rows
+            )
+        ]
 
     def oldest_ns(self, lane: int) -> int | None:
         """When the oldest batch of a lane was committed."""
@@ -324,10 +339,22 @@ class Store:
             self._db.close()
 
 
-def held_of(row: tuple[Any, ...]) -> Held:
-    """A batch from the columns of `_BATCH`."""
+def held_of(row: Row) -> Held:
+    """A batch from the columns of `_BATCH`.
+
+    Raises:
+        Nonsense: they do not hold what they must.
+    """
+    row = _checked(row, int, bytes, int, str, int, bytes, bytes, bytes, int)
     key, epoch, seq, stream, rows, digested, head, body, committed_ns = row
     return Held(BatchName(epoch, key >> KEY_BITS, seq), key, stream, rows, digested, head, body, committed_ns)
+
+
+def _checked(row: Row, *kinds: type) -> Row:
+    """A row of the table `batch`, whose first column is its key."""
+    if not is_sound(row, *kinds):
+        raise Nonsense(f"the row of batch {row[0]!r:.50} is damaged")
+    return row
 
 
 def is_whole(held: Held) -> bool:

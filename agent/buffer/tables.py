@@ -211,6 +211,12 @@ class Draft:
             self.spans[key] = SpanRow(row.base, row.first_held, row.last)
         return self.spans[key]
 
+    def key_of(self, held: Held) -> int:
+        """The key that a batch must have by its span; its own if there is none."""
+        span = self._tables.spans.get(held.name[:2])
+        key = held.key if span is None else span.base + held.name.seq
+        return key if key >> KEY_BITS == held.name.lane else held.key
+
     def delete(self, gone: Iterable[Gone], *, what: dict[int, str]) -> None:
         """Take ended batches out; rotten ones left the account when they were found."""
         ids = {epoch.n: (epoch_id, epoch.origin) for epoch_id, epoch in self._tables.epochs.items()}
