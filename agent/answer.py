@@ -45,9 +45,9 @@ class Unusable(Exception):
     """The socket cannot be made at its place. The text says why and what to do."""
 
 
-def refusal(error: str, remedy: str = "") -> bytes:
-    """The one line that says no."""
-    return json.dumps({"error": error, "remedy": remedy}).encode()
+def refusal(error: str, remedy: str = "", *, is_usage: bool = False) -> bytes:
+    """The one line that says no; `is_usage`: what was asked for cannot be, now or later."""
+    return json.dumps({"error": error, "remedy": remedy, "is_usage": is_usage}).encode()
 
 
 async def answer(path: Path, verbs: Mapping[str, Verb], *, guard: Guard) -> Never:

@@ -9,10 +9,13 @@ and a remedy. The rules, in words: `docs/status.md`, section "Health".
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from agent.reasons import HARMLESS, LOSS_REMEDIES, PARKED, ROT
-from wire.text import human_seconds
+from agent.parking import PARKED, ROT
+from wire.text import human_count, human_seconds
+
+if TYPE_CHECKING:  # the client needs only the exit codes, and no collector's reasons
+    from agent.losses import Loss
 
 HEALTHY: Final = "healthy"
 DEGRADED: Final = "degraded"
@@ -37,12 +40,12 @@ def verdict(problems: Sequence[Problem]) -> str:
     return DOWN if DOWN in severities else DEGRADED if problems else HEALTHY
 
 
-def find_problems(facts: Mapping[str, Any], recent_losses: Mapping[str, Mapping[str, int]]) -> list[Problem]:
+def find_problems(facts: Mapping[str, Any], recent_losses: "Sequence[Loss]") -> list[Problem]:
     """List every problem the facts show, what is down first.
 
     Args:
         facts: as collected, still without `health` and `problems`.
-        recent_losses: rows lost in the last ten minutes, where → reason → rows.
+        recent_losses: of the last ten minutes.
     """
     problems = [
         *_whole(facts),
@@ -176,13 +179,10 @@ def _batches(number: int) -> str:
     return "1 batch is" if number == 1 else f"{number:,} batches are"
 
 
-def _losses(recent: Mapping[str, Mapping[str, int]]) -> Iterator[Problem]:
-    for where, reasons in recent.items():
-        for reason, rows in reasons.items():
-            if reason in HARMLESS:
-                continue
-            remedy = next((text for key, text in LOSS_REMEDIES.items() if key in reason), "")
-            yield _problem(where, f"{rows:,} rows lost in the last 10 minutes: {reason}.", remedy=remedy)
+def _losses(recent: "Sequence[Loss]") -> Iterator[Problem]:
+    for where, reason, amount in recent:
+        what = f"Data was lost in the last 10 minutes: {human_count(amount, reason.unit)}, {reason.name}."
+        yield _problem(where, what, remedy=reason.remedy)
 
 
 def _process(process: Mapping[str, Any]) -> Iterator[Problem]:

@@ -1,43 +1,60 @@
-"""Reasons in one word: why rows are lost, changed or kept back, and what to do about each.
+"""What rows are lost by inside the agent, and what to do; a collector's own reasons stand in `collectors/registry.py`.
 
-The words are counted, persisted and sent, so they stay as they are; they are explained in `docs/status.md`. Nothing is
-imported here, so that `edgepost status` starts fast.
+Everything that tells of losses (status, health, the stream `agent`, the demo) goes by a reason's unit and by whether
+data was lost, so nothing else needs to know a single one.
 """
 
 from typing import Final
 
-HARMLESS: Final = frozenset({"empty", "cut", "idle-connection", "urgent-limit", "shrunk", "mended"})
-"""Counted and shown, but no rows were lost by it: nothing was there, a part was cut off, a lane or a value changed."""
+from collectors.sink import Reason
 
-LOSS_REMEDIES: Final = {
-    "kernel": "raise `receive_buffer_bytes` of the listener, and sysctl net.core.rmem_max to the same",
-    "intake-full": "the disk cannot keep up: look at the buffer's commit time above and at `iostat -x 2`",
-    "evicted": "the buffer was full: raise `buffer.limit_bytes`, or mend the way to the center (edgepost ping)",
-    "connection-limit": "raise `max_connections` of the listener, or find who opens so many: ss -tnp",
-    "read-budget": "TCP senders fill all read buffers: lower `max_connections`, or find who sends without end: ss -tnp",
-    "memory-full": "the disk is away: see the problem of the buffer",
-}
-"""By a part of the reason."""
+_WAY: Final = "raise `buffer.limit_bytes`, or mend the way to the center: edgepost ping"
+_DAMAGE: Final = "check disk, memory and power: dmesg; smartctl -a; keep the files that were set aside"
+_RECEIVER: Final = "the receiver keeps the bytes in `refused/` beside its sink; its journal says why"
 
-ROT: Final = "rot"  # the bytes no longer match their digest: parked, declared as dropped, never sent
-LOST_ALONE: Final = "lost-alone"
-REFUSED: Final = "refused"
-TOO_LARGE: Final = "too-large"
-UNANSWERED: Final = "unanswered"
+INTAKE_FULL: Final = Reason(
+    "intake-full",
+    unit="rows",
+    is_loss=True,
+    remedy="the disk cannot keep up: look at the buffer's commit time above and at `iostat -x 2`",
+)
+CRASH: Final = Reason(
+    "crash", unit="times", is_loss=True, remedy="journalctl -u edgepost -n 50 has the error: a bug, please report it"
+)
+SHRUNK: Final = Reason("shrunk", unit="rows")  # too large for the wire: a part is gone, and `flag` says so
+MENDED: Final = Reason("mended", unit="rows")  # a value that no format can hold became nil or text
+"""Counted by stream; the rows themselves go on."""
 
-PARKED: Final = {
-    TOO_LARGE: (
-        "too large for the broker",
-        "raise its maximum packet size (mosquitto: `max_packet_size`), or lower `buffer.message_bytes` for new ones",
-    ),
-    LOST_ALONE: ("lost with the connection even when sent alone", "read why in the broker's log"),
-    REFUSED: (
-        "arrived broken twice",
-        "look for what changes bytes on the way (a bridge, bad memory): the receiver's journal",
-    ),
-    UNANSWERED: (
-        "never answered while others were",
-        "look for them in the broker's log (message_size_limit?) and in the receiver's `refused` folder",
-    ),
-}
-"""Why batches are parked: in words, and what to do."""
+OF_COLLECTING: Final = (INTAKE_FULL, CRASH)
+"""Of every collector, whatever it is: counted by the agent on its behalf."""
+
+OF_CUSTODY: Final = tuple(
+    Reason(name, unit="rows", is_loss=True, remedy=remedy)
+    for name, remedy in (
+        ("evicted-limit", f"the buffer was full: {_WAY}"),
+        ("evicted-disk-full", "the disk was full: df -h; free space, or mend the way to the center: edgepost ping"),
+        ("memory-full", "the disk is away, and memory was full: see the problem of the buffer"),
+        ("rot", f"bytes on disk changed: {_DAMAGE}"),
+        ("corrupt", f"the buffer's file was damaged: {_DAMAGE}"),
+        ("rejected-undecodable", f"{_RECEIVER}; is it older than this agent?"),
+        ("rejected-limit", f"{_RECEIVER}; lower `buffer.message_bytes`"),
+        ("rejected-conflict", "two agents use one name, or a store was copied: give each agent its own"),
+        ("rejected-unknown", _RECEIVER),
+    )
+)
+"""Of rows in our custody: they stand in the account as `dropped:NAME`."""
+
+_CUSTODY: Final = {reason.name: reason for reason in OF_CUSTODY}
+
+
+def of_custody(name: str) -> Reason | None:
+    """Find why rows in our custody were lost; None for what a collector counts."""
+    if name in _CUSTODY:
+        return _CUSTODY[name]
+    is_word_of_a_receiver = name.startswith("rejected-")  # a later receiver may know more of them
+    return Reason(name, unit="rows", is_loss=True, remedy=_RECEIVER) if is_word_of_a_receiver else None
+
+
+def undeclared(name: str) -> Reason:
+    """Stand in for a reason that its collector forgot to declare: better told as a loss than not at all."""
+    return Reason(name, unit="times", is_loss=True)

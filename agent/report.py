@@ -4,20 +4,23 @@ import asyncio
 import os
 import statistics
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Never
 
 from agent import VERSION, events
 from agent.intake import Intake
-from agent.reasons import HARMLESS
+from agent.losses import Loss
+from agent.reasons import CRASH
+from agent.rules import Filtered
 from collectors.sink import Lane
-from wire.text import rfc3339
+from wire.text import human_count, rfc3339
 
 DROPS_SECONDS: Final = 60.0
 LAG_SECONDS: Final = 1.0
 STEP_SECONDS: Final = 2.0
+ERROR_LENGTH: Final = 500  # of an error's text in a row: it may carry what a device sent
 
 
 class Pulse:
@@ -93,32 +96,80 @@ def tell_start(tell: Tell, *, unclean_since_ns: int | None) -> None:
         tell(events.row("unclean-stop", severity=events.ERROR, text=text, detail=detail))
 
 
-async def declare_drops(intake: Intake) -> None:
-    """Each minute, put one row for every counter that has grown: of losses, and of rows that were changed to fit."""
-    sink = intake.sink("agent")
-    told: Counter[tuple[str, str, str]] = Counter()
-    while True:
-        since_ns = time.time_ns()
-        await asyncio.sleep(DROPS_SECONDS)
-        grown = counted(intake) - told
-        told += grown
-        rows = [_dropped(*which, rows=new, since_ns=since_ns) for which, new in grown.items()]
-        sink.put(events.AGENT, rows, lane=Lane.URGENT)
+class Drops:
+    """Declares what collectors have counted and rules have left out: one row of the stream `agent` a counter that grew."""
+
+    def __init__(self, intake: Intake, filtered: Filtered) -> None:
+        self._intake = intake
+        self._filtered = filtered
+        self._told: dict[tuple[str, str], int] = {}
+        self._since_ns = time.time_ns()
+
+    async def run(self) -> Never:
+        """Declare each minute."""
+        while True:
+            await asyncio.sleep(DROPS_SECONDS)
+            self.declare()
+
+    def declare(self) -> None:
+        """Put what has grown since the last time."""
+        self._filtered.declare()
+        between = self._since_ns, time.time_ns()
+        self._since_ns = between[1]
+        for whose, counted in (("collector", self._intake.counted()), ("stream", self._intake.counted_changes())):
+            for where, reason, amount in list(counted):
+                new = amount - self._told.get((where, reason.name), 0)
+                if new:
+                    self._told[where, reason.name] = amount
+                    row = _declared(Loss(where, reason, new), whose=whose, between=between)
+                    self._intake.sink("agent").put(events.AGENT, [row], lane=Lane.URGENT)
 
 
-def counted(intake: Intake) -> Counter[tuple[str, str, str]]:
-    """All counts since the start: (`collector` or `stream`, its name, reason) → how many."""
-    drops = {("collector", name): facts["drops"] for name, facts in intake.facts().items()}
-    changed = {("stream", name): counts for name, counts in intake.changed.items()}
-    found = {
-        (*whose, reason): rows for whose, counts in {**drops, **changed}.items() for reason, rows in counts.items()
+class Silence:
+    """Tells of the failures of one collector (`supervise.Outage`): since when nobody knows what it took.
+
+    What was in its hands when it failed the collector counts itself; what nobody counted lies between these times.
+    """
+
+    def __init__(self, intake: Intake, collector: str) -> None:
+        self._intake = intake
+        self._collector = collector
+        self._error = ""
+        self._since_ns = 0
+
+    def begin(self, error: str, *, started_ns: int) -> None:
+        """Count the failure, and tell it at once: unknown since the last row."""
+        self._error = error[:ERROR_LENGTH]
+        self._intake.sink(self._collector).count(CRASH.name)
+        self._since_ns = max(started_ns, self._intake.last_seen_ns(self._collector) or 0)
+        self._tell("failed")
+
+    def end(self) -> None:
+        """Tell that nobody listened since the failure."""
+        self._tell("did not run")
+
+    def _tell(self, what: str) -> None:
+        first_ns, self._since_ns = self._since_ns, time.time_ns()
+        name, error = self._collector, self._error
+        detail = {"collector": name, "error": error, "first_ns": first_ns, "last_ns": self._since_ns}
+        row = events.row("collector", severity=events.ERROR, text=f"collector {name} {what}: {error}", detail=detail)
+        self._intake.sink("agent").put(events.AGENT, [row], lane=Lane.URGENT)
+
+
+def _declared(loss: Loss, *, whose: str, between: tuple[int, int]) -> tuple[Any, ...]:
+    """`dropped` for what is lost; `counted` for what is worth knowing and cost no data, such as an empty line."""
+    where, reason, amount = loss
+    detail = {
+        whose: where,
+        "reason": reason.name,
+        "count": amount,
+        "unit": reason.unit,
+        "first_ns": between[0],
+        "last_ns": between[1],
     }
-    return Counter(found)
-
-
-def _dropped(kind: str, name: str, reason: str, *, rows: int, since_ns: int) -> tuple[Any, ...]:
-    """`dropped` for what is lost; `counted` for what is worth knowing and cost no row, such as a long line cut."""
-    detail = {kind: name, "reason": reason, "rows": rows, "first_ns": since_ns, "last_ns": time.time_ns()}
-    if reason in HARMLESS:
-        return events.row("counted", text=f"{name}, {rows} times: {reason}", detail=detail)
-    return events.row("dropped", severity=events.ERROR, text=f"{name} lost {rows}: {reason}", detail=detail)
+    much = human_count(amount, reason.unit)
+    if not reason.is_loss:
+        return events.row("counted", text=f"{where} counted {much}: {reason.name}", detail=detail)
+    if reason.is_in_rows:
+        detail["rows"] = amount
+    return events.row("dropped", severity=events.ERROR, text=f"{where} lost {much}: {reason.name}", detail=detail)

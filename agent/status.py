@@ -59,7 +59,7 @@ class Parts:
         self._kinds = {config.name: str(config.__struct_config__.tag) for config in settings.collectors}
 
     def _losses(self) -> Losses:
-        return count_losses(self.intake.facts(), self.buffer.facts()["account"])
+        return count_losses(self.intake.counted(), self.buffer.facts()["account"])
 
     def facts(self, *, silent_seconds: float = 0.0) -> dict[str, Any]:
         """Gather what is known now, find the problems, judge; never waits.
@@ -82,6 +82,7 @@ class Parts:
             ],
             "own": taken.get("agent", {}),
             "changed": {stream: dict(counts) for stream, counts in self.intake.changed.items()},
+            "rules": self.intake.rules.facts(),
             "buffer": {**self.buffer.facts(), "silent_seconds": silent_seconds},
             "forward": self.forward.facts(),
             "socket": {**lives.get(SOCKET, {}), "clients": lives.get(CLIENT, {})},

@@ -13,12 +13,22 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 BACKOFF_SECONDS: Final = (1.0, 60.0)
 CALM_SECONDS: Final = 120.0  # a run as long as this starts the back-off anew
 Start = Callable[[], Awaitable[None]]
 log = logging.getLogger("edgepost.supervise")
+
+
+class Outage(Protocol):
+    """Who is told when something that is kept does not run."""
+
+    def begin(self, error: str, *, started_ns: int) -> None:
+        """It failed just now, having run since then."""
+
+    def end(self) -> None:
+        """It runs again, or never will."""
 
 
 class Supervisor:
@@ -31,12 +41,12 @@ class Supervisor:
         """By name: state and restarts of what is kept, failures of what ran once; the last error of both, and when."""
         return {name: dict(life) for name, life in self._lives.items()}
 
-    async def keep(self, name: str, start: Start) -> None:
+    async def keep(self, name: str, start: Start, *, outage: Outage | None = None) -> None:
         """Run something for ever; `start` loads and calls its coroutine."""
         life = self._lives[name] = {"state": "running", "restarts": 0, "error": None, "failed_ns": None}
         failures = 0
         while True:
-            started = time.monotonic()
+            started, started_ns = time.monotonic(), time.time_ns()
             life["state"] = "running"
             caught = await _attempt(start)
             if caught is not None:
@@ -45,7 +55,13 @@ class Supervisor:
             life.update(
                 state="restarting", restarts=life["restarts"] + 1, error=_text(caught), failed_ns=time.time_ns()
             )
-            await asyncio.sleep(_backoff(failures))
+            if outage is not None:
+                outage.begin(_text(caught), started_ns=started_ns)
+            try:
+                await asyncio.sleep(_backoff(failures))
+            finally:
+                if outage is not None:
+                    outage.end()
 
     async def once(self, name: str, start: Start) -> None:
         """Run something once; the same failure again is counted, not logged."""

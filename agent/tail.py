@@ -25,6 +25,7 @@ from collectors.registry import COLLECTORS
 from collectors.sink import Stream
 from wire.render import render_row, render_rows
 from wire.text import read_rfc3339
+from wire.yaml.remedies import nearest
 
 KEEPALIVE_SECONDS: Final = 10.0  # an empty line, by which a reader that went away is noticed
 BURST_ROWS: Final = 200  # rendered in one piece, so that a burst holds the loop for about 1 ms only
@@ -126,15 +127,20 @@ def _mistake(stream: object, where: object) -> bytes | None:
     """Refuse what can never give a row: an unknown stream, a column that no wanted stream has."""
     streams = _streams()
     if stream is not None and stream not in streams:
-        return refusal(f"no stream {str(stream)[:64]!r}", f"streams: {', '.join(sorted(streams))}")
+        return _unknown("stream", str(stream), sorted(streams))
     if not isinstance(where, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in where):
-        return refusal("`where` is no list of [column, value]")
+        return refusal("`where` is no list of [column, value]", is_usage=True)
     wanted = [streams[str(stream)]] if stream is not None else list(streams.values())
     known = {name for one in wanted for name, _ in one.columns}
     unknown = sorted({str(column) for column, _ in where} - known)
-    if unknown:
-        return refusal(f"no column {unknown[0][:64]!r}", f"columns: {', '.join(sorted(known))}")
-    return None
+    return _unknown("column", unknown[0], sorted(known)) if unknown else None
+
+
+def _unknown(kind: str, name: str, known: Sequence[str]) -> bytes:
+    """Refuse a name, with the one that was probably meant, and all there are."""
+    meant = nearest(name, known)
+    remedy = f"{kind}s: {', '.join(known)}"
+    return refusal(f"no {kind} {name[:64]!r}", f'did you mean "{meant}"?\n{remedy}' if meant else remedy, is_usage=True)
 
 
 def _streams() -> dict[str, Stream]:

@@ -159,9 +159,9 @@ class Edgepost:
         return int(self.status().get("forward", {}).get("receipted_rows", {}).get("syslog", 0))
 
     def counted_lost(self) -> int:
-        """Every loss that the agent says it had, the kernel's drops included."""
+        """Every row that the agent says it lost before it was one, the kernel's drops included."""
         (one,) = [one for one in self.status()["collectors"] if one["name"] == "syslog"]
-        return sum(one["drops"].values())
+        return sum(one["drops"][name] for name, meaning in one["reasons"].items() if meaning["is_in_rows"])
 
     def wire(self) -> tuple[int, int]:
         """Bytes and rows sent over the network so far (payloads)."""

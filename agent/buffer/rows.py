@@ -7,7 +7,7 @@ from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
-from agent.reasons import ROT
+from agent.parking import ROT
 from wire.names import BatchName
 
 __all__ = ["KEY_BITS", "ROT", "BufferSettings", "Changes", "Done", "Held", "NotRead", "Origin", "Packed", "Sealed"]

@@ -20,6 +20,8 @@ PRAGMAS: Final = (
     "trusted_schema=OFF",
 )
 
+READ_ONLY_PRAGMAS: Final = ("locking_mode=EXCLUSIVE", "cache_size=-2048", "mmap_size=0", "trusted_schema=OFF")
+
 TABLES: Final = """
 CREATE TABLE epoch(n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, opened_ns INTEGER NOT NULL, boot BLOB NOT NULL,
                    origin TEXT NOT NULL);

@@ -75,8 +75,12 @@ class Waiting:
             return changes, Changes()
         return Changes(marks=changes.marks, counts=changes.counts), Changes(done=changes.done)
 
-    def settle(self, attempt: Attempt) -> None:
-        """An attempt took place after all: what it carried does not wait any more."""
-        for key in attempt.changes.done:
+    def ends(self) -> Changes:
+        """What may go before the batches that wait; marks may not, their rows may be among them."""
+        return Changes(done=dict(self.changes.done), counts=Counter(self.changes.counts))
+
+    def settle(self, done: Changes) -> None:
+        """A transaction took place: the ends and counts that it carried do not wait any more."""
+        for key in done.done:
             self.changes.done.pop(key, None)
-        self.changes.counts = Counter(self.changes.counts - attempt.changes.counts)
+        self.changes.counts = Counter(self.changes.counts - done.counts)

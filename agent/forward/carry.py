@@ -16,7 +16,7 @@ from agent.forward.publish import Publisher
 from agent.forward.sender import Sender
 from agent.forward.trials import try_origins, try_parked
 from agent.forward.window import Flight, Verdict
-from agent.reasons import REFUSED, UNANSWERED
+from agent.parking import REFUSED, UNANSWERED
 from wire import topics
 from wire.client import PUBACK_SECONDS, Client, Disconnected, NotDelivered, next_message
 from wire.decode import Refused

@@ -11,7 +11,7 @@ from typing import Final
 from agent.forward.sender import Sender
 from agent.forward.settings import BROKER
 from agent.forward.window import Flight
-from agent.reasons import TOO_LARGE
+from agent.parking import TOO_LARGE
 from wire import topics
 from wire.batch import Batch, Hop, decode_head, decode_rows, encode_payload
 from wire.client import NO_SUBSCRIBERS, PACKET_TOO_LARGE, Client, Disconnected, NotDelivered

@@ -12,7 +12,7 @@ from agent.buffer.rows import Done
 from agent.forward.origins import Origin, Origins
 from agent.forward.settings import ForwardSettings
 from agent.forward.window import Flight, Window
-from agent.reasons import LOST_ALONE
+from agent.parking import LOST_ALONE
 from wire.names import BatchName
 
 RETRY_SECONDS: Final = 3600.0  # parked batches are tried at the start, then each hour

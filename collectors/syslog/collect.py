@@ -4,7 +4,9 @@
        ▲                                │
        └─ taken, forbidden, failed: shown by status, tried again with back-off; the other listeners run
 
-At a stop the sockets stop accepting, what the kernel already holds is read once, then they are closed.
+At a stop, which is a cancellation, the pump goes on until the senders have nothing left, then until the kernel has
+nothing left, as long as the sink allows; what is left then is counted (`stop`). When a bug ends the collector nothing is
+read any more, and what is left is counted too (`failed`).
 """
 
 import asyncio
@@ -16,7 +18,7 @@ from typing import Final, NoReturn, Protocol
 from collectors.sink import Sink
 from collectors.syslog.config import Listener, Syslog
 from collectors.syslog.lanes import LaneSorter
-from collectors.syslog.pump import FINISH_SECONDS, Pump
+from collectors.syslog.pump import Pump
 from collectors.syslog.sockets import granted_bytes, open_socket
 from collectors.syslog.tcp import Budget, TcpService
 from collectors.syslog.udp import UdpService
@@ -24,6 +26,7 @@ from collectors.syslog.udp import UdpService
 RETRY_SECONDS: Final = 1.0  # first, then doubled
 RETRY_MOST_SECONDS: Final = 30.0
 WATCH_SECONDS: Final = 1.0
+TAKING_SHARE: Final = 0.8  # of the time of a stop in which senders may still send; the rest is for what is here then
 _REMEDIES: Final = {
     errno.EADDRINUSE: "see who holds the port: ss -lnptu",
     errno.EACCES: "ports below 1024 need the capability CAP_NET_BIND_SERVICE; or bind a port above",
@@ -44,24 +47,28 @@ class Service(Protocol):
     def sweep(self) -> None:
         """Do what is due once a second."""
 
-    def stop(self, *, until: float) -> None:
-        """Read what the kernel holds and close, by the loop's time `until`."""
+    def stop(self) -> None:
+        """Take nobody new; whoever is read by the pump now closes when nothing is left."""
 
-    def close(self) -> None:
-        """Close at once."""
+    def freeze(self) -> None:
+        """Let the kernel take nothing more."""
+
+    def close(self, left: str) -> None:
+        """Close what is not closed yet; what is lost by it is counted under `left`."""
 
 
 async def collect(config: Syslog, sink: Sink) -> None:
     """Listen until cancelled."""
     office = _Office(config, sink)
+    left = "failed"
     try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(office.pump.run(), name=f"{config.name} pump")
-            tasks.create_task(office.watch(), name=f"{config.name} watch")
-            for index, listener in enumerate(config.listeners):
-                tasks.create_task(office.listen(index, listener), name=f"{config.name} {listener.bind}")
+        await office.run(config)
+    except asyncio.CancelledError:
+        left = "stop"
+        await office.finish(sink.finish_seconds)
+        raise
     finally:
-        office.stop()
+        office.close(left)
 
 
 class _Office:
@@ -76,6 +83,14 @@ class _Office:
         self._facts: list[dict[str, object]] = [{"bind": each.bind, "state": "opening"} for each in config.listeners]
         self._reported: list[dict[str, object]] = []
 
+    async def run(self, config: Syslog) -> None:
+        """Run pump, watch and listeners until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.pump.run(), name=f"{config.name} pump")
+            tasks.create_task(self.watch(), name=f"{config.name} watch")
+            for index, listener in enumerate(config.listeners):
+                tasks.create_task(self.listen(index, listener), name=f"{config.name} {listener.bind}")
+
     async def listen(self, index: int, listener: Listener) -> NoReturn:
         """Keep one listener open."""
         delay = RETRY_SECONDS
@@ -89,7 +104,7 @@ class _Office:
                 continue
             delay = RETRY_SECONDS
             failure = await asyncio.shield(service.failed)
-            self._close(index, service)
+            self._close(index, service, left="failed")
             self._show_error(index, failure)
 
     async def watch(self) -> NoReturn:
@@ -100,14 +115,20 @@ class _Office:
             self._report()
             await asyncio.sleep(WATCH_SECONDS)
 
-    def stop(self) -> None:
-        """Read what the kernel holds, once, and close everything."""
-        until = asyncio.get_running_loop().time() + FINISH_SECONDS
+    async def finish(self, seconds: float) -> None:
+        """Take what senders have handed over; each socket is closed when nothing is left."""
+        now = asyncio.get_running_loop().time()
         for service in self._services.values():
-            if isinstance(service, UdpService):
-                self.pump.remove(service)
-            service.stop(until=until)
-        self._services.clear()
+            service.stop()
+        await self.pump.finish(until=now + TAKING_SHARE * seconds)
+        for service in self._services.values():
+            service.freeze()
+        await self.pump.finish(until=now + seconds)
+
+    def close(self, left: str) -> None:
+        """Close everything that is still open."""
+        for index, service in list(self._services.items()):
+            self._close(index, service, left=left)
         self._report()
 
     def _open(self, index: int, listener: Listener) -> Service:
@@ -125,11 +146,11 @@ class _Office:
         self._report()
         return service
 
-    def _close(self, index: int, service: Service) -> None:
+    def _close(self, index: int, service: Service, *, left: str) -> None:
         del self._services[index]
         if isinstance(service, UdpService):
             self.pump.remove(service)
-        service.close()
+        service.close(left)
 
     def _show_open(self, index: int, listener: Listener, sock: socket.socket) -> None:
         host, port = sock.getsockname()[:2]

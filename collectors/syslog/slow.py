@@ -1,6 +1,7 @@
 """One line to one row, slowly and always: the oracle that the fast path must agree with.
 
-    bytes ──UTF-8, else surrogates──► PRI ──► RFC 5424 if a version follows, else RFC 3164 ──► row
+    bytes ──UTF-8, else surrogates──► PRI ──► a family's own header ─────────────────────────────────► row
+                                       └────► RFC 5424 if a version follows, else RFC 3164 ──► family ──► row
 
 Total: any bytes give a row. Text that is not UTF-8 is carried as lone surrogates while the header is read, and turned
 into text at the end: the header with backslashes, the message by the listener's encoding. So a stray byte can never
@@ -10,9 +11,10 @@ change how a line is cut into fields.
 import re
 from typing import Any, Final, NamedTuple
 
+from collectors.syslog.families.recognise import read_own, recognise
 from collectors.syslog.header import Header
 from collectors.syslog.rfc3164 import read_rfc3164
-from collectors.syslog.rfc5424 import VERSION, read_rfc5424
+from collectors.syslog.rfc5424 import VERSION, read_bare_rfc5424, read_rfc5424
 from collectors.syslog.times import Times
 
 Row = tuple[Any, ...]
@@ -79,7 +81,7 @@ def _row(header: Header, *, pri: int, origin: Origin, flags: tuple[str, ...], li
         header.structured_data,
         header.message or None,
         header.format,
-        None,
+        header.family,
         " ".join(flags) if flags else None,
         line if flags else None,
     )
@@ -95,10 +97,14 @@ def _read_pri(text: str) -> tuple[int, int, tuple[str, ...]]:
 
 
 def _read_header(text: str, start: int, *, times: Times) -> Header:
+    own = read_own(text, start, times)
+    if own is not None:
+        return recognise(own, times)
     version = VERSION.match(text, start) if start else None
     if version:
-        return read_rfc5424(text, version.end())
-    return read_rfc3164(text, start, times, has_pri=start > 0)
+        return recognise(read_rfc5424(text, version.end()), times)
+    bare = None if start else read_bare_rfc5424(text)
+    return recognise(bare or read_rfc3164(text, start, times, has_pri=start > 0), times)
 
 
 def _is_text(text: str) -> bool:

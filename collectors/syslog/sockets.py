@@ -1,11 +1,15 @@
-"""Listening sockets and their options, and what the kernel lost.
+"""Sockets and their options, how one stops taking, and what the kernel holds and lost.
 
-Source: socket(7), ip(7), ipv6(7), tcp(7); SO_MEMINFO: linux/sock_diag.h.
+Source: socket(7), ip(7), ipv6(7), tcp(7); SO_MEMINFO: linux/sock_diag.h; the filter: linux/filter.h.
 """
 
+import array
 import contextlib
+import ctypes
+import fcntl
 import socket
 import struct
+import termios
 from typing import Final
 
 from collectors.syslog.config import Listener, read_bind
@@ -14,6 +18,12 @@ BACKLOG: Final = 512
 SO_RCVBUFFORCE: Final = 33  # like SO_RCVBUF, beyond net.core.rmem_max, with CAP_NET_ADMIN
 SO_MEMINFO: Final = 55  # nine 32-bit numbers, the last one the datagrams dropped
 _MEMINFO: Final = struct.Struct("=9I")
+SO_ATTACH_FILTER: Final = 26
+_NOTHING: Final = ctypes.create_string_buffer(
+    struct.pack("=HBBI", 6, 0, 0, 0)
+)  # one instruction, BPF_RET: keep 0 bytes
+_TAKE_NOTHING: Final = struct.pack("@HP", 1, ctypes.addressof(_NOTHING))  # struct sock_fprog: its length, where it is
+_RESET: Final = struct.pack("@ii", 1, 0)  # struct linger: on, no time
 _KEEPALIVE: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
@@ -53,6 +63,36 @@ def keep_alive(sock: socket.socket) -> None:
     for level, option, value in _KEEPALIVE:
         with contextlib.suppress(OSError):  # the connection may be gone already
             sock.setsockopt(level, option, value)
+
+
+def freeze(sock: socket.socket) -> None:
+    """Let the kernel take nothing more for this socket: what comes from now on is as if it had not arrived.
+
+    What it holds can be read to its end then, which a sender could put off for ever. A TCP sender has no
+    acknowledgement of the rest and keeps it; a connection that is not yet complete never will be.
+    """
+    with contextlib.suppress(OSError):  # without the filter a stop is as good, but for some microseconds
+        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, _TAKE_NOTHING)
+
+
+def reset(sock: socket.socket) -> None:
+    """Close a TCP connection so that its sender's next write fails.
+
+    After an orderly close that write would seem to succeed, and its line be lost without a word.
+    """
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    sock.close()
+
+
+def unread_bytes(sock: socket.socket) -> int:
+    """How many bytes of a TCP stream the kernel has acknowledged and nobody has read."""
+    found = array.array("i", [0])
+    try:
+        fcntl.ioctl(sock, termios.FIONREAD, found)
+    except OSError:
+        return 0
+    return found[0]
 
 
 def granted_bytes(sock: socket.socket) -> int:

@@ -5,6 +5,10 @@
 Limits: connections at a time (more are refused and counted), idle time, and one budget for everything that unfinished
 messages hold on all connections; over it, the connection that holds most is closed. Back-pressure: while the sink has
 no room nothing is read, the kernel's buffer fills, and the sender waits.
+
+A stop: nobody new is accepted; a connection is read until its sender has nothing left (a sender that was held up gets a
+moment to show what it has), then frozen, read to the end of what the kernel has acknowledged, and reset. So a line is
+either here, or its sender can know that it is not.
 """
 
 import asyncio
@@ -20,9 +24,9 @@ from collectors.syslog.dialects import Grammar, Origins, new_order
 from collectors.syslog.fast import parse_block, parse_frames
 from collectors.syslog.framing import DOUBT, Framer, Frames
 from collectors.syslog.lanes import LaneSorter
-from collectors.syslog.pump import After, Nap, Pump, finish
+from collectors.syslog.pump import After, Nap, Pump
 from collectors.syslog.slow import Reading, Row
-from collectors.syslog.sockets import keep_alive
+from collectors.syslog.sockets import freeze, keep_alive, reset, unread_bytes
 from collectors.syslog.times import Times
 
 READ_BYTES: Final = 65_536
@@ -31,6 +35,9 @@ _GATHER_BYTES: Final = 49_152  # may wait in the socket during a nap: less than 
 _ACCEPTS: Final = 64  # at once, then the others have their turn
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ACCEPT_AGAIN_SECONDS: Final = 1.0
+_HELD_UP_SECONDS: Final = 1.0  # a full chunk so lately: the sender may hold back more than its window let through
+_QUIET_SECONDS: Final = 0.2  # such a sender has nothing left when it sends nothing for so long
+_LEAST_NAP_SECONDS: Final = 0.01  # at a stop
 
 
 class Budget:
@@ -56,6 +63,9 @@ class TcpConnection:
     def __init__(self, sock: socket.socket, peer: Peer, service: "TcpService") -> None:
         self.nap = Nap(room=_GATHER_BYTES, has_window=True)
         self.read_at = time.monotonic()
+        self._full_at = self.read_at - _HELD_UP_SECONDS  # when a whole chunk was there
+        self._is_stopping = False
+        self._is_frozen = False
         self._sock = sock
         self._peer = peer
         self._service = service
@@ -71,39 +81,87 @@ class TcpConnection:
         try:
             data = self._sock.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
-            return self.nap.after(0, is_full=False)
-        except OSError:
-            data = b""  # reset by the other end: what it had finished is here
+            return self._after_nothing()
+        except OSError:  # reset, or the other end is gone: what it had finished is here
+            self.end("reset")
+            return After.CLOSED
+        held = self._framer.held_bytes
         if not data:
-            self._put(self._framer.finish())
-            self._service.forget(self)
-            self.close()
+            self._put(self._framer.finish(), size=held)
+            self._forget()
+            self._sock.close()
             return After.CLOSED
         self.read_at = time.monotonic()
-        self._put(self._framer.feed(data))
+        frames = self._framer.feed(data)
+        self._put(frames, size=held + len(data) - self._framer.held_bytes)
         self._service.budget.set(self, self._framer.held_bytes)
         if self._sock.fileno() < 0:  # it was this one that held most
             return After.CLOSED
-        return self.nap.after(len(data), is_full=len(data) == READ_BYTES)
+        is_full = len(data) == READ_BYTES
+        if is_full:
+            self._full_at = self.read_at
+        return After.MORE if self._is_stopping else self.nap.after(len(data), is_full=is_full)
+
+    def stop(self) -> None:
+        """Close as soon as the sender has nothing left; from now on the pump looks after it to its end."""
+        self._is_stopping = True
+
+    def freeze(self) -> None:
+        """Take nothing more from the sender; what is here can still be read."""
+        if not self._is_frozen:
+            freeze(self._sock)
+            self._is_stopping = self._is_frozen = True
 
     def end(self, reason: str | None) -> None:
         """Close from our side, counted; the beginning of a message that is held becomes a row, flagged `cut`."""
-        self._put(self._framer.finish(is_cut=True))
         if reason is not None:
             self._service.sink.count(reason)
+        held = self._framer.held_bytes
+        self._forget()
+        reset(self._sock)
+        self._put(self._framer.finish(is_cut=True), size=held)
+
+    def abandon(self, reason: str) -> None:
+        """Close without reading on, and count the bytes that are lost by it."""
+        self.freeze()
+        lost = self._framer.held_bytes + unread_bytes(self._sock)
+        if lost:
+            self._service.sink.count(reason, lost)
+        self._forget()
+        reset(self._sock)
+
+    def is_silent(self, since: float) -> bool:
+        """Tell whether nothing has come since then; what waits for room in the sink has come."""
+        return self.read_at < since and not unread_bytes(self._sock)
+
+    def _after_nothing(self) -> After:
+        """Decide what comes when nothing is there to be read; at a stop it is the end, if it is sure."""
+        if not self._is_stopping:
+            return self.nap.after(0, is_full=False)
+        if self._is_frozen:
+            self.end(None)
+            return After.CLOSED
+        now = time.monotonic()
+        if now - self._full_at < _HELD_UP_SECONDS and now - self.read_at < _QUIET_SECONDS:
+            self.nap.seconds = max(self.nap.seconds, _LEAST_NAP_SECONDS)
+            return After.NAP
+        self.freeze()
+        return After.MORE
+
+    def _forget(self) -> None:
         self._service.forget(self)
-        self.close()
 
-    def close(self) -> None:
-        """Close the socket."""
-        self._sock.close()
-
-    def _put(self, frames: Frames) -> None:
+    def _put(self, frames: Frames, *, size: int) -> None:
+        """Put the rows of messages that took `size` bytes; where a bug prevents it, those bytes are lost and counted."""
         origins = Origins(time.time_ns(), "tcp", peer=self._peer[0], port=self._peer[1])
         reading = self._service.reading
-        self._service.lanes.put(
-            read_rows(frames, framer=self._framer, origins=origins, reading=reading, order=self._order)
-        )
+        try:
+            self._service.lanes.put(
+                read_rows(frames, framer=self._framer, origins=origins, reading=reading, order=self._order)
+            )
+        except BaseException:
+            self._service.sink.count("failed-bytes", size)
+            raise
 
 
 def read_rows(frames: Frames, *, framer: Framer, origins: Origins, reading: Reading, order: list[Grammar]) -> list[Row]:
@@ -153,45 +211,60 @@ class TcpService:
     def sweep(self) -> None:
         """Close the connections that have been silent for too long."""
         silent_since = time.monotonic() - self.listener.idle_seconds
-        for connection in [each for each in self._connections if each.read_at < silent_since]:
+        for connection in [each for each in self._connections if each.is_silent(silent_since)]:
             connection.end("idle-connection")
 
-    def stop(self, *, until: float) -> None:
-        """Take the connections and the data that the kernel already holds, then close."""
-        self._accept()
-        for connection in list(self._connections):
-            finish(connection, until=until)
-        self.close()
+    def stop(self) -> None:
+        """Accept those who are connected already and nobody else, and let each connection come to its end."""
+        if self._sock.fileno() >= 0:
+            freeze(self._sock)
+            while self._accept():
+                pass
+            self._stop_listening()
+        for connection in self._connections:
+            connection.stop()
 
-    def close(self) -> None:
-        """Close everything; what connections hold of unfinished messages becomes rows."""
+    def freeze(self) -> None:
+        """Take nothing more from any sender."""
+        for connection in self._connections:
+            connection.freeze()
+
+    def close(self, left: str) -> None:
+        """Close what is still open; what the kernel holds then is lost, and counted as `left`."""
+        self._stop_listening()
+        for connection in list(self._connections):
+            connection.abandon(f"{left}-bytes")
+
+    def _stop_listening(self) -> None:
         if self._again is not None:
             self._again.cancel()
-        asyncio.get_running_loop().remove_reader(self._sock.fileno())
-        self._sock.close()
-        for connection in list(self._connections):
-            connection.end(None)
+        if self._sock.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._sock.fileno())
+            self._sock.close()
 
     def _listen(self) -> None:
         self._again = None
         asyncio.get_running_loop().add_reader(self._sock.fileno(), self._accept)
 
-    def _accept(self) -> None:
-        """Accept what waits, a limited number at once."""
+    def _accept(self) -> bool:
+        """Accept what waits, a limited number at once; tell whether more may be there."""
         for _ in range(_ACCEPTS):
             try:
                 sock, address = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionError):
-                return
+            except (InterruptedError, ConnectionError):
+                continue  # that one has gone again
+            except BlockingIOError:
+                return False
             except OSError as error:
                 self._refuse(error)
-                return
+                return False
             if len(self._connections) >= self.listener.max_connections:
                 self.sink.count("connection-limit")
-                sock.close()
+                reset(sock)
                 continue
             self._is_short = False
             self._add(sock, address)
+        return True
 
     def _refuse(self, error: OSError) -> None:
         """Wait a second where the process has no descriptor left; any other error ends the service."""

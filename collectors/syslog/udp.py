@@ -4,9 +4,13 @@
 
 The drained datagrams are parsed as one block, zipped with their senders. Where one of them holds a newline, is empty,
 too long or no UTF-8, the chunk is looked at message by message. `received` is the time of the drain.
+
+A stop: the socket is read until nothing is there, then frozen, and read to the end of what came in between. What is
+left when the time is up is taken from the kernel unread, and counted.
 """
 
 import asyncio
+import contextlib
 import re
 import socket
 import time
@@ -19,9 +23,9 @@ from collectors.syslog.datagrams import DatagramReader, Peer
 from collectors.syslog.dialects import Origins, new_order
 from collectors.syslog.fast import parse_block, parse_frames
 from collectors.syslog.lanes import LaneSorter
-from collectors.syslog.pump import NAP_SECONDS, After, Nap, finish
+from collectors.syslog.pump import NAP_SECONDS, After, Nap
 from collectors.syslog.slow import Reading
-from collectors.syslog.sockets import granted_bytes, kernel_drops
+from collectors.syslog.sockets import freeze, granted_bytes, kernel_drops
 from collectors.syslog.times import Times
 
 READS: Final = 8  # of 128 datagrams: a chunk is at most 1,024 lines
@@ -29,6 +33,7 @@ DATAGRAM_BYTES: Final = 65_536  # more than any datagram holds
 _TRAILER: Final = b"\0\r\n"
 _EMPTY: Final = re.compile(r"\Z")
 _KERNEL_BYTES: Final = 768  # what a datagram of syslog size takes of the receive buffer, measured
+_MOST_LEFT: Final = 1 << 21  # more than any receive buffer holds: even where nothing can be frozen, a count ends
 _BURST_PER_SECOND: Final = 150_000  # that a nap must be able to sleep through
 
 
@@ -47,6 +52,8 @@ class UdpService:
         room = 2 * granted_bytes(sock) / _KERNEL_BYTES  # datagrams that the kernel can hold
         self.nap = Nap(room=room / 8, longest_seconds=min(NAP_SECONDS, room / _BURST_PER_SECOND))
         self._drops = 0
+        self._is_stopping = False
+        self._is_frozen = False
 
     def fileno(self) -> int:
         """The socket's file descriptor."""
@@ -73,8 +80,10 @@ class UdpService:
         except OSError as error:
             self._fail(error)
         if data:
-            self._take(data, peers)
-        return After.CLOSED if self.failed.done() else self.nap.after(len(data), is_full=is_full)
+            self._put(data, peers)
+        if self.failed.done():
+            return After.CLOSED
+        return self._after_last(len(data)) if self._is_stopping else self.nap.after(len(data), is_full=is_full)
 
     def sweep(self) -> None:
         """Count what the kernel dropped since the last time."""
@@ -82,21 +91,58 @@ class UdpService:
         lost = (drops - self._drops) % (1 << 32)
         self._drops = drops
         if lost:
-            self._sink.count("kernel", lost)
+            self._sink.count("stop" if self._is_frozen else "kernel", lost)
 
-    def stop(self, *, until: float) -> None:
-        """Read what the kernel holds, count what it dropped, close."""
-        finish(self, until=until)
-        self.close()
+    def stop(self) -> None:
+        """Close as soon as nothing is there; from now on the pump looks after the socket to its end."""
+        self._is_stopping = True
 
-    def close(self) -> None:
-        """Count what the kernel dropped and close; the pump must have let go of the socket."""
+    def freeze(self) -> None:
+        """Take nothing more; what is here can still be read."""
+        if not self._is_frozen and self._sock.fileno() >= 0:
+            self.sweep()
+            freeze(self._sock)
+            self._is_stopping = self._is_frozen = True
+
+    def close(self, left: str) -> None:
+        """Count what the kernel dropped and, as `left`, what nobody has read; the pump must have let go of the socket."""
+        if self._sock.fileno() < 0:
+            return
+        self.freeze()
+        unread = self._empty()
+        if unread:
+            self._sink.count(left, unread)
         self.sweep()
         self._sock.close()
+
+    def _after_last(self, count: int) -> After:
+        """At a stop: nothing there, seen by a frozen socket, is the end."""
+        if count or not self._is_frozen:
+            if not count:
+                self.freeze()
+            return After.MORE
+        self.close("stop")
+        return After.CLOSED
+
+    def _empty(self) -> int:
+        """Take from the kernel what it holds, and give only how many there were."""
+        count = 0
+        with contextlib.suppress(OSError):
+            while count < _MOST_LEFT and (got := len(self._reader.read().data)):
+                count += got
+        return count
 
     def _fail(self, error: OSError) -> None:
         if not self.failed.done():
             self.failed.set_result(error)
+
+    def _put(self, data: list[bytes], peers: list[Peer]) -> None:
+        """Put the rows of a chunk; where a bug prevents it, its datagrams are lost and counted."""
+        try:
+            self._take(data, peers)
+        except BaseException:
+            self._sink.count("failed", len(data))
+            raise
 
     def _take(self, data: list[bytes], peers: list[Peer]) -> None:
         origins = _origins(peers)

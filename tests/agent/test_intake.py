@@ -8,6 +8,7 @@ from agent.buffer import Buffer, BufferSettings, Origin
 from agent.encode import PIECE_BYTES, encode_rows, shrink_row
 from agent.events import AGENT, row
 from agent.intake import Intake
+from agent.taps import QUEUE_BYTES
 from collectors.sink import Lane
 from wire.batch import Batch, Hop, decode_rows
 from wire.head import decode_head
@@ -121,6 +122,34 @@ async def test_a_tap_sees_rows_and_is_told_what_it_was_too_slow_for(tmp_path):
     rows, lost = await tap.take()
     assert (2000, 500) == (len(rows), lost)
     intake.unsubscribe(tap)
+    await intake.close()
+    await buffer.close()
+
+
+async def test_a_tap_holds_no_more_than_its_bytes_but_always_one_row(tmp_path):
+    buffer = await opened(tmp_path)
+    intake = Intake(buffer)
+    tap = intake.subscribe("agent")
+    sink = intake.sink("test")
+    sink.put(AGENT, [row("ping", text="x", detail={"deep": ["y" * 100_000]})] * 50)
+    rows, lost = await tap.take()
+    assert (QUEUE_BYTES // 100_000, 50) == (len(rows), len(rows) + lost)
+    sink.put(AGENT, [row("ping", text="x" * 2 * QUEUE_BYTES)] * 2)
+    assert (1, 1) == tuple(len(part) if isinstance(part, list) else part for part in await tap.take())
+    intake.unsubscribe(tap)
+    await intake.close()
+    await buffer.close()
+
+
+async def test_who_waits_for_room_waits_for_the_disk_and_not_for_the_clock(tmp_path):
+    buffer = await opened(tmp_path)
+    intake = Intake(buffer, limit_bytes=10_000)
+    sink = intake.sink("test")
+    sink.put(AGENT, some(200))
+    waiting = asyncio.create_task(sink.drain())
+    await asyncio.sleep(0)
+    assert (True, None) == (intake._commit is not None, intake._timer)
+    await waiting
     await intake.close()
     await buffer.close()
 

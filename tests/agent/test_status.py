@@ -19,11 +19,15 @@ from agent.answer import answer
 from agent.ask import NoAgent, ask_once, socket_path
 from agent.forward import ForwardSettings
 from agent.health import find_problems, verdict
+from agent.losses import WINDOW, Loss, RecentLosses, count_losses
+from agent.reasons import OF_COLLECTING, OF_CUSTODY, of_custody
 from agent.run import run
 from agent.screen import draw
 from agent.settings import Settings
 from agent.status import serve_status
 from agent.supervise import Supervisor
+from collectors.registry import COLLECTORS
+from collectors.syslog.reasons import REASONS
 from wire.client import Broker
 
 
@@ -46,6 +50,9 @@ async def endless(_):
         yield b"x" * 10_000
 
 
+KERNEL, EMPTY, REFUSED = (
+    next(reason for reason in REASONS if reason.name == name) for name in ("kernel", "empty", "connection-limit")
+)
 VERBS = {"echo": echo, "wait": until_cancelled, "bug": buggy, "endless": endless}
 
 
@@ -290,7 +297,7 @@ def test_an_agent_without_problems_is_healthy():
 
 
 def test_any_problem_is_degraded_and_has_a_sentence():
-    problems = find_problems(fixtures.degraded(), {"syslog": {"kernel": 3}})
+    problems = find_problems(fixtures.degraded(), [Loss("syslog", KERNEL, 3)])
     assert verdict(problems) == "degraded"
     assert all(problem["what"].endswith(".") and problem["where"] and problem["remedy"] for problem in problems)
 
@@ -309,7 +316,32 @@ def test_a_collector_whose_every_listener_failed_takes_nothing():
 
 
 def test_what_is_counted_without_loss_is_no_problem():
-    assert find_problems(fixtures.healthy(), {"syslog": {"empty": 4, "urgent-limit": 9}}) == []
+    assert count_losses([Loss("syslog", EMPTY, 4)], []) == {}
+
+
+def test_a_loss_is_told_in_its_own_unit():
+    problems = find_problems(fixtures.healthy(), [Loss("syslog", KERNEL, 1_203), Loss("syslog", REFUSED, 1)])
+    assert [
+        "Data was lost in the last 10 minutes: 1,203 datagrams, kernel.",
+        "Data was lost in the last 10 minutes: 1 connection, connection-limit.",
+    ] == [problem["what"] for problem in problems]
+
+
+def test_rows_that_a_collector_lost_are_its_own_and_count_once_though_the_account_has_them_too():
+    account = [
+        {"origin": "a", "stream": "syslog", "what": what, "rows": rows, "bytes": 0}
+        for what, rows in (("dropped:kernel", 9), ("dropped:rot", 2), ("dropped:rejected-limit", 3), ("received", 99))
+    ]
+    losses = count_losses([Loss("syslog", KERNEL, 5), Loss("syslog", EMPTY, 4)], account)
+    assert {("syslog", "kernel"): 5, ("buffer", "rot"): 2, ("buffer", "rejected-limit"): 3} == {
+        place: loss.amount for place, loss in losses.items()
+    }
+
+
+def test_every_loss_has_a_remedy():
+    declared = [*OF_COLLECTING, *OF_CUSTODY, *(reason for one in COLLECTORS for reason in one.reasons)]
+    assert [] == [reason.name for reason in declared if reason.is_loss and not reason.remedy]
+    assert of_custody("rejected-of-tomorrow").remedy
 
 
 def test_neither_disk_nor_broker_is_down_but_one_of_them_is_degraded():
@@ -332,13 +364,11 @@ def test_a_bug_of_the_socket_is_a_problem_for_ten_minutes():
 
 
 def test_a_loss_is_a_problem_only_while_it_is_recent():
-    from agent.losses import WINDOW, RecentLosses
-
-    counted = {"syslog": {"kernel": 5}}
-    recent = RecentLosses(lambda: {"syslog": dict(counted["syslog"])})
-    assert recent.now() == {}
-    counted["syslog"]["kernel"] = 9
-    assert recent.now() == {"syslog": {"kernel": 4}}
+    counted = [Loss("syslog", KERNEL, 5)]
+    recent = RecentLosses(lambda: count_losses(counted, []))
+    assert recent.now() == []
+    counted[0] = Loss("syslog", KERNEL, 9)
+    assert recent.now() == [Loss("syslog", KERNEL, 4)]
     for _ in range(WINDOW):
-        recent._history.append({"syslog": dict(counted["syslog"])})
-    assert recent.now() == {}
+        recent._history.append(count_losses(counted, []))
+    assert recent.now() == []

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 
 import pytest
 from parts.agents import parts
@@ -116,11 +118,23 @@ async def test_where_is_looked_at_by_the_agent(tmp_path):
 async def test_an_unknown_stream_or_column_is_refused_with_those_that_are_known(tmp_path):
     async with Serving(tmp_path) as agent:
         async with Reader(agent.path) as reader:
-            assert "syslog" in (await reader.ask(stream="sysslog"))["remedy"]
+            assert 'did you mean "syslog"?\nstreams: agent, syslog' == (await reader.ask(stream="sysslog"))["remedy"]
         async with Reader(agent.path) as reader:
-            assert "hostname" in (await reader.ask(where=[["host", "x"]]))["remedy"]
+            assert 'did you mean "hostname"?' in (await reader.ask(where=[["hostnam", "x"]]))["remedy"]
         async with Reader(agent.path) as reader:
             assert "error" in await reader.ask(where="x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "nearest"), [(["sysslog"], "syslog"), (["syslog", "--where", "hostnam=x"], "hostname")]
+)
+async def test_what_there_is_not_is_a_mistake_of_usage_and_no_agent_is_called_down(tmp_path, arguments, nearest):
+    async with Serving(tmp_path) as agent:
+        command = [sys.executable, "-m", "agent.cli", "tail", *arguments, "--socket", str(agent.path)]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    assert (64, "") == (done.returncode, done.stdout)
+    assert f'did you mean "{nearest}"?' in done.stderr
+    assert "DOWN" not in done.stderr
 
 
 async def test_a_slow_reader_is_told_how_many_rows_it_lost(tmp_path):

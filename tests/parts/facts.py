@@ -32,6 +32,7 @@ _HEALTHY: dict[str, Any] = {
                 }
             },
             "drops": {},
+            "reasons": {},
             "report": {
                 "listeners": [
                     {"bind": "udp://[::]:514", "state": "listening", "port": 514, "receive_buffer_bytes": 8_388_608},
@@ -135,7 +136,13 @@ def degraded() -> dict[str, Any]:
     """Broker away, kernel drops, a small receive buffer, a second collector that does not start, batches kept back."""
     facts = healthy()
     syslog = facts["collectors"][0]
-    syslog["drops"] = {"kernel": 1_203, "intake-full": 17, "empty": 4}
+    syslog["drops"] = {"kernel": 1_203, "intake-full": 17, "connection-limit": 1, "empty": 4}
+    syslog["reasons"] = {
+        "kernel": {"unit": "datagrams", "is_loss": True, "is_in_rows": True},
+        "intake-full": {"unit": "rows", "is_loss": True, "is_in_rows": True},
+        "connection-limit": {"unit": "connections", "is_loss": True, "is_in_rows": False},
+        "empty": {"unit": "messages", "is_loss": False, "is_in_rows": False},
+    }
     syslog["report"]["listeners"][0].update(
         receive_buffer_bytes=212_992,
         problem="udp://[::]:514: the kernel grants a receive buffer of 212992 bytes, 8388608 were asked",
@@ -224,6 +231,7 @@ def hostile() -> dict[str, Any]:
     evil = "\x1b[2J\x1b]0;owned\x07\u202egnihsup\u2066 \x9b31m\r\n" + "界" * 60 + "é́" * 30
     facts.update(agent=evil, site=evil)
     facts["collectors"][0].update(name=evil, state=evil, error=evil, remedy=evil, drops={evil: 3})
+    facts["collectors"][0]["reasons"] = {evil: {"unit": evil, "is_loss": True, "is_in_rows": False}}
     facts["collectors"][0]["report"]["listeners"][0].update(bind=evil, state=evil, problem=evil, remedy=evil)
     facts["buffer"].update(state=evil, problem=evil, remedy=evil)
     facts["buffer"]["account"].append(

@@ -16,7 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -107,19 +107,21 @@ class Site:
         sink_dir: the receiver's files and memory.
     """
 
-    def __init__(self, folder: Path, broker: Running, *, broker_url: str = "", **forward: Any) -> None:
+    def __init__(
+        self, folder: Path, broker: Running, *, broker_url: str = "", rules: Sequence[Any] = (), **forward: Any
+    ) -> None:
         self.folder = folder
         self.broker = broker
         self.port = free_port()
         self.state_dir, self.sink_dir = folder / "state", folder / "sink"
         self.socket = folder / "status.sock"
-        self._write_config(broker_url or broker.url, forward)
+        self._write_config(broker_url or broker.url, forward, rules)
         self.agent = Child("agent", ["-m", "agent.cli", "run", str(folder / "agent.yaml")], folder / "agent.log")
         self.receiver = Child(
             "receiver", ["-m", "center.cli", "receive", str(folder / "center.yaml")], folder / "center.log"
         )
 
-    def _write_config(self, url: str, forward: dict[str, Any]) -> None:
+    def _write_config(self, url: str, forward: dict[str, Any], rules: Sequence[Any]) -> None:
         listeners = [{"bind": f"{kind}://127.0.0.1:{self.port}"} for kind in ("udp", "tcp")]
         agent = {
             "version": 1,
@@ -128,6 +130,7 @@ class Site:
             "state_dir": str(self.state_dir),
             "socket": str(self.socket),
             "forward": {"brokers": [{"url": url, "user": AGENT}], **forward},
+            "rules": list(rules),
             "collectors": [{"collector": "syslog", "name": "syslog", "listeners": listeners}],
         }
         center = {

@@ -16,7 +16,7 @@ from msgspec import inspect
 from wire.names import is_name
 from wire.secret import Secret
 from wire.yaml.compose import Map, Node, Refused, Scalar, Seq
-from wire.yaml.mistakes import Mistake
+from wire.yaml.mistakes import Mark, Misplaced, Mistake
 from wire.yaml.remedies import mend_key, mend_word, nearest, quoted
 from wire.yaml.scalars import is_null, resolve
 from wire.yaml.values import (
@@ -140,6 +140,10 @@ class Walk:
             return self._refused(node, error)
 
     def _refused(self, node: Map, error: msgspec.ValidationError) -> Any:
+        if isinstance(error.__cause__, Misplaced):
+            for path, text, remedy in error.__cause__.mistakes:
+                self._say(_mark_at(node, path), text, remedy)
+            return WRONG
         said = str(error.__cause__ or error)
         words = [*_PATH_KEY.findall(str(error)), *_WORD.findall(said)]
         place = next((node.items[word][1] for word in words if word in node.items), node)
@@ -185,11 +189,28 @@ class Walk:
 
 
 def _fitting(node: Node, options: Sequence[inspect.Type]) -> inspect.Type:
-    """Choose among the types of a union (int | str and the like) by what a scalar looks like."""
+    """Choose among the types of a union (int | str and the like) by what a node looks like."""
     if isinstance(node, Scalar) and len(options) > 1:
         look = _LOOKS.get(type(resolve(node.text) if node.plain else node.text), inspect.StrType)
-        return next((option for option in options if isinstance(bare(option), look)), options[-1])
-    return options[0]
+        return _first(options, look) or _first(options, inspect.StrType) or options[-1]
+    return (_first(options, inspect.VarTupleType) if isinstance(node, Seq) else None) or options[0]
+
+
+def _first(options: Sequence[inspect.Type], look: type[Any]) -> inspect.Type | None:
+    return next((option for option in options if isinstance(bare(option), look)), None)
+
+
+def _mark_at(node: Node, path: Sequence[str | int | None]) -> Mark:
+    """Follow a path as far as it leads; None at its end is the key that led there, not its value."""
+    mark = node.mark
+    for step in path:
+        if isinstance(node, Map) and isinstance(step, str) and step in node.items:
+            key_mark, node = node.items[step]
+            mark = key_mark if path[-1] is None else node.mark
+        elif isinstance(node, Seq) and isinstance(step, int) and 0 <= step < len(node.items):
+            node = node.items[step]
+            mark = node.mark
+    return mark
 
 
 def _is_secret(kind: inspect.Type) -> bool:

@@ -1,27 +1,16 @@
 """Damaged files: set aside, never deleted, salvaged over their holes; rot is found batch by batch."""
 
 import sqlite3
-import threading
 from contextlib import closing
 
 import pytest
-from parts.buffers import assert_account_closes, details, keeper, numbers, put, sealed, sums
+from parts.buffers import assert_account_closes, details, keeper, numbers, put, readable, salvage, sealed, sums
 
 from agent.buffer import damage, read
-from agent.buffer.keeper import Keeper
 from agent.buffer.rows import Changes, NotRead
-from agent.buffer.salvage import Salvage, _mark, _take, read_over_holes
+from agent.buffer.salvage import _mark, _take, read_over_holes
 
 PAGE = 4096
-
-
-def readable(one, lane=1):
-    found = []
-    after = 0
-    while batches := read.read(one, lane, after=after, limit_bytes=1 << 20):
-        found += batches
-        after = batches[-1].key
-    return found
 
 
 def filled(folder, batches=200, confirmed=20):
@@ -34,29 +23,6 @@ def filled(folder, batches=200, confirmed=20):
     one.commit(Changes(done={batch.key: "confirmed" for batch in held[:confirmed]}))
     one.close()
     return folder / "buffer.db", [number for batch in held[confirmed:] for number in numbers(batch)]
-
-
-def salvage(one: Keeper) -> None:
-    """Run the salvage to its end; the test is the writer's thread."""
-    requests: list = []
-    arrived = threading.Condition()
-
-    def send(work, post):
-        with arrived:
-            requests.append((work, post))
-            arrived.notify()
-
-    worker = Salvage(one, send)
-    worker.start()
-    thread = worker._thread
-    while thread.is_alive():
-        with arrived:
-            arrived.wait_for(lambda: requests or not thread.is_alive(), timeout=0.05)
-            waiting, requests[:] = list(requests), []
-        for work, post in waiting:
-            post(work())
-    for work, _ in requests:
-        work()
 
 
 def pages_of(file):

@@ -11,7 +11,7 @@ from parts.receivers import commits, receiver
 
 from agent.buffer.rows import ROT
 from agent.health import find_problems
-from agent.reasons import LOST_ALONE, REFUSED, TOO_LARGE
+from agent.parking import LOST_ALONE, REFUSED, TOO_LARGE
 from wire.receipts import REFUSED as BROKEN
 from wire.receipts import Receipt
 

@@ -32,8 +32,7 @@ def plain(row: tuple) -> dict:
 
 def rows_of(case: Path) -> list[tuple]:
     if (case / "input.log").exists():
-        lines = (case / "input.log").read_bytes().split(b"\n")
-        return [each.row for each in explain(lines, received_ns=RECEIVED)]
+        return [each.row for each in explain([(case / "input.log").read_bytes()], received_ns=RECEIVED)]
     framer = Framer(65_536, lambda reason: None)
     rest = {
         "framer": framer,

@@ -136,6 +136,24 @@ def test_nothing_is_left_of_a_message_that_was_skipped() -> None:
     assert framer.finish() == Frames()
 
 
+@pytest.mark.parametrize("beginning", [b"", b"1000000 "], ids=["line", "counted"])
+def test_a_message_that_trickles_in_is_not_looked_at_again_with_every_piece(monkeypatch, beginning: bytes) -> None:
+    looked_at = 0
+    cut = Framer.cut
+
+    def counting(self: Framer, data: bytes) -> Frames:
+        nonlocal looked_at
+        looked_at += len(data)
+        return cut(self, data)
+
+    monkeypatch.setattr(Framer, "cut", counting)
+    message = b"<13>".ljust(1_000_000, b"x")
+    stream = beginning + message + b"\n"
+    messages = frame([stream[at : at + 100] for at in range(0, len(stream), 100)], 1 << 20)[0]
+    assert [(message, False)] == messages
+    assert looked_at < 3 * len(stream)
+
+
 line = st.one_of(
     st.binary(max_size=30),
     st.sampled_from([b"<13>a", b"12 <13>b", b"7 dwarfs", b"\r", b"", b"<14>1 - - - - - - x", b"caf\xe9", b"1" * 9]),

@@ -104,7 +104,7 @@ def test_no_line_that_breaks_the_grammar_passes_as_well_formed_and_none_is_lost(
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("rfc5424", 1), ("rfc3164", 4), ("devices-network", 6), ("devices-sc4s", 13)]
+    ("name", "most"), [("rfc5424", 0), ("rfc3164", 2), ("devices-network", 1), ("devices-sc4s", 3)]
 )
 def test_header_fields_of_deviating_lines_are_no_worse_than_they_were(name: str, most: int) -> None:
     wrong: Counter[str] = Counter()
