@@ -80,6 +80,12 @@ def _whole(facts: Mapping[str, Any]) -> Iterator[Problem]:
             severity=DOWN,
             remedy="journalctl -u edgepost -n 50",
         )
+    for unused in facts.get("unused_sockets", ()):
+        yield _problem(
+            "agent",
+            f"A socket that systemd handed over is used by no listener: {unused}.",
+            remedy="bind a listener to its address or to fd://NAME, or take it out of the socket unit",
+        )
     if not _keeps(facts) and not _is_delivering(facts.get("forward", {})):
         yield _problem(
             "agent",

@@ -22,7 +22,7 @@ from agent.buffer import Buffer, Held
 from agent.encode import encode_rows
 from agent.losses import Loss
 from agent.open_batch import OpenBatch
-from agent.reasons import INTAKE_FULL, MENDED, SHRUNK
+from agent.reasons import CHANGED, INTAKE_FULL
 from agent.rules import REASON, Rules
 from agent.tally import Tally
 from agent.taps import Pick, Tap
@@ -90,10 +90,12 @@ class Intake:
         return {name: tally.facts() for name, tally in self._tallies.items()}
 
     def counted(self) -> Iterator[Loss]:
-        """Give everything that collectors have counted, losses or not."""
+        """Give everything that was counted, losses or not: by collectors, and rows by stream that were changed to fit."""
         for name, tally in self._tallies.items():
             for reason, amount in tally.drops.items():
                 yield Loss(name, tally.reason(reason), amount)
+        for stream, counts in self.changed.items():
+            yield from (Loss(stream, how, counts[how.name]) for how in CHANGED if counts[how.name])
 
     def last_seen_ns(self, collector: str) -> int | None:
         """When a collector last put a row."""
@@ -152,16 +154,6 @@ class Intake:
                 tap.offer(stream, rows)
         self._arm(lane)
 
-    def note_changed(self, stream: str, *, shrunk: int = 0, mended: int = 0) -> None:
-        """Count rows that were changed to fit the wire: cut down, or with a value that no format can hold."""
-        self.changed.setdefault(stream, Counter()).update({SHRUNK.name: shrunk, MENDED.name: mended})
-
-    def counted_changes(self) -> Iterator[Loss]:
-        """Give the same by stream, as what is no loss."""
-        for stream, counts in self.changed.items():
-            for reason in (SHRUNK, MENDED):
-                yield Loss(stream, reason, counts[reason.name])
-
     def take_by_rules(self, tally: Tally, stream: Stream, rows: Sequence[tuple[Any, ...]], *, lane: int) -> None:
         """Take what the rules keep; what they drop is received and dropped in the account, and told by its rule."""
         kept, dropped, losses = self.rules.sort(stream, rows, lane)
@@ -178,6 +170,10 @@ class Intake:
         stream = stream or tally.reason(name).rows_of
         if stream is not None:
             self._buffer.count(stream.name, f"dropped:{name}", amount)
+
+    def note_changed(self, stream: str, *, shrunk: int = 0, mended: int = 0) -> None:
+        """Count rows that were changed to fit the wire: cut down, or with a value that no format can hold."""
+        self.changed.setdefault(stream, Counter()).update(shrunk=shrunk, mended=mended)
 
     def mark(self, collector: str, mark: tuple[str, bytes]) -> None:
         """Note a position, to be committed together with all rows put so far."""

@@ -1,11 +1,12 @@
-"""Why batches are parked: words that are persisted and shown, and what to do about each.
+"""Why a batch is parked, in one word, in words for a person, and what to do about it.
 
-Nothing is imported here, so that `edgepost status` starts fast.
+The words are persisted, so they stay as they are; they are explained in `docs/status.md`. Nothing is imported here, so
+that `edgepost status` starts fast.
 """
 
 from typing import Final
 
-ROT: Final = "rot"  # the bytes no longer match their digest: declared as dropped, never sent
+ROT: Final = "rot"  # the bytes no longer match their digest: parked, declared as dropped, never sent
 LOST_ALONE: Final = "lost-alone"
 REFUSED: Final = "refused"
 TOO_LARGE: Final = "too-large"
@@ -26,4 +27,4 @@ PARKED: Final = {
         "look for them in the broker's log (message_size_limit?) and in the receiver's `refused` folder",
     ),
 }
-"""In words, and what to do; rot is declared as a loss, and no remedy brings it back."""
+"""Why batches are parked: in words, and what to do."""

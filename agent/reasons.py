@@ -21,12 +21,11 @@ INTAKE_FULL: Final = Reason(
 CRASH: Final = Reason(
     "crash", unit="times", is_loss=True, remedy="journalctl -u edgepost -n 50 has the error: a bug, please report it"
 )
-SHRUNK: Final = Reason("shrunk", unit="rows")  # too large for the wire: a part is gone, and `flag` says so
-MENDED: Final = Reason("mended", unit="rows")  # a value that no format can hold became nil or text
-"""Counted by stream; the rows themselves go on."""
-
 OF_COLLECTING: Final = (INTAKE_FULL, CRASH)
 """Of every collector, whatever it is: counted by the agent on its behalf."""
+
+CHANGED: Final = (Reason("shrunk", unit="rows", is_loss=False), Reason("mended", unit="rows", is_loss=False))
+"""Of rows, by their stream, that were changed to fit the wire: cut down, or with a value that no format can hold."""
 
 OF_CUSTODY: Final = tuple(
     Reason(name, unit="rows", is_loss=True, remedy=remedy)

@@ -12,7 +12,7 @@ from typing import Any, Final, Never
 from agent import VERSION, events
 from agent.intake import Intake
 from agent.losses import Loss
-from agent.reasons import CRASH
+from agent.reasons import CHANGED, CRASH
 from agent.rules import Filtered
 from collectors.sink import Lane
 from wire.text import human_count, rfc3339
@@ -116,13 +116,12 @@ class Drops:
         self._filtered.declare()
         between = self._since_ns, time.time_ns()
         self._since_ns = between[1]
-        for whose, counted in (("collector", self._intake.counted()), ("stream", self._intake.counted_changes())):
-            for where, reason, amount in list(counted):
-                new = amount - self._told.get((where, reason.name), 0)
-                if new:
-                    self._told[where, reason.name] = amount
-                    row = _declared(Loss(where, reason, new), whose=whose, between=between)
-                    self._intake.sink("agent").put(events.AGENT, [row], lane=Lane.URGENT)
+        for where, reason, amount in list(self._intake.counted()):
+            new = amount - self._told.get((where, reason.name), 0)
+            if new:
+                self._told[where, reason.name] = amount
+                row = _declared(Loss(where, reason, new), between=between)
+                self._intake.sink("agent").put(events.AGENT, [row], lane=Lane.URGENT)
 
 
 class Silence:
@@ -156,11 +155,11 @@ class Silence:
         self._intake.sink("agent").put(events.AGENT, [row], lane=Lane.URGENT)
 
 
-def _declared(loss: Loss, *, whose: str, between: tuple[int, int]) -> tuple[Any, ...]:
+def _declared(loss: Loss, *, between: tuple[int, int]) -> tuple[Any, ...]:
     """`dropped` for what is lost; `counted` for what is worth knowing and cost no data, such as an empty line."""
     where, reason, amount = loss
-    detail = {
-        whose: where,
+    detail: dict[str, Any] = {
+        "stream" if reason in CHANGED else "collector": where,
         "reason": reason.name,
         "count": amount,
         "unit": reason.unit,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from agent.cells import WIDTH, clean, fit, pad, paint, table, wrap
+from agent.screen_listener import listener_lines
 from wire.text import human_bytes, human_seconds
 
 _SIGNS: Final = {"healthy": ("✓", "good"), "degraded": ("!", "warn"), "down": ("✗", "bad")}
@@ -94,12 +95,18 @@ def _collectors(facts: Mapping[str, Any]) -> Iterator[Line]:
         )
         yield ("", table([row], _COLLECTOR_WIDTHS)[0])
         yield from _below(one)
-    changed = {
-        f"{stream} {reason}": rows
+    changed = [
+        f"{_count(rows)} of {clean(stream)} {clean(how)}"
         for stream, counts in (facts.get("changed") or {}).items()
-        for reason, rows in counts.items()
-    }
-    yield from (("warn", line) for line in _reasons("changed to fit since start:", changed, meanings={}))
+        for how, rows in counts.items()
+        if rows
+    ]
+    yield from _list("rows changed to fit since start:", changed)
+
+
+def _list(label: str, some: Sequence[str]) -> Iterator[Line]:
+    if some:
+        yield from (("warn", line) for line in wrap(f"{label} {', '.join(some)}", WIDTH, indent="  "))
 
 
 def _below(one: Mapping[str, Any]) -> Iterator[Line]:
@@ -107,20 +114,11 @@ def _below(one: Mapping[str, Any]) -> Iterator[Line]:
     report = one.get("report") or {}
     for listener in report.get("listeners") or ():
         if isinstance(listener, Mapping):
-            yield ("", fit(f"  {listener.get('bind', '?')}  {_listener(listener)}", WIDTH))
+            yield from listener_lines(listener)
     if one.get("restarts"):
         yield ("warn", fit(f"  restarted {_count(one['restarts'])} times", WIDTH))
     for line in _reasons("  counted since start:", one.get("drops") or {}, meanings=one.get("reasons") or {}):
         yield ("warn", line)
-
-
-def _listener(listener: Mapping[str, Any]) -> str:
-    words = [str(listener.get("state") or "?")]
-    if listener.get("receive_buffer_bytes") is not None:
-        words.append(f"receive buffer {human_bytes(listener['receive_buffer_bytes'])}")
-    if listener.get("connections") is not None:
-        words.append(f"{_count(listener['connections'])} connections")
-    return ", ".join(words) + (" !" if listener.get("problem") else "")
 
 
 def _reasons(label: str, drops: Mapping[str, Any], *, meanings: Mapping[str, Any]) -> list[str]:
@@ -161,10 +159,8 @@ def _buffer(facts: Mapping[str, Any]) -> Iterator[Line]:
             "-" if hours is None else human_seconds(hours * 3600),
         )
         yield ("", table([row], _LANE_WIDTHS)[0])
-    parked = ", ".join(
-        f"{reason} {_count(batches)}" for reason, batches in sorted((buffer.get("parked") or {}).items())
-    )
-    yield from (("warn", line) for line in wrap(f"parked batches: {parked}", WIDTH, indent="  ") if parked)
+    parked = (buffer.get("parked") or {}).items()
+    yield from _list("parked batches:", [f"{_count(number)} {clean(reason)}" for reason, number in sorted(parked)])
     held = buffer.get("memory_batches") or 0
     if held:
         yield ("warn", fit(f"In memory only: {_count(held)} batches, {human_bytes(buffer['memory_bytes'])}", WIDTH))

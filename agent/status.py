@@ -28,6 +28,7 @@ from agent.report import Pulse
 from agent.settings import Settings
 from agent.supervise import Supervisor
 from agent.tail import tail_verb
+from collectors.handed_over import HANDED_OVER
 
 SHAPE: Final = 1  # of the facts: keys are only ever added to it
 MEASURE_SECONDS: Final = 0.5
@@ -68,6 +69,7 @@ class Parts:
             silent_seconds: for how long the disk has not answered.
         """
         taken, lives = self.intake.facts(), self.supervisor.facts()
+        has_opened = all(taken.get(name, {}).get("report") for name in self._kinds)
         facts: dict[str, Any] = {
             "version": SHAPE,
             "edgepost": VERSION,
@@ -81,8 +83,9 @@ class Parts:
                 for name, kind in self._kinds.items()
             ],
             "own": taken.get("agent", {}),
-            "changed": {stream: dict(counts) for stream, counts in self.intake.changed.items()},
+            "unused_sockets": HANDED_OVER.unused() if has_opened else [],
             "rules": self.intake.rules.facts(),
+            "changed": {stream: dict(counts) for stream, counts in self.intake.changed.items()},
             "buffer": {**self.buffer.facts(), "silent_seconds": silent_seconds},
             "forward": self.forward.facts(),
             "socket": {**lives.get(SOCKET, {}), "clients": lives.get(CLIENT, {})},

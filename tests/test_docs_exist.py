@@ -15,6 +15,7 @@ from agent import cli as agent_cli
 from agent import reasons
 from agent.answer import CLIENT
 from agent.events import AGENT, AgentRow, row
+from agent.forward.origins import Origin
 from agent.rules import REASON, Rule
 from agent.settings import Settings
 from agent.status import SOCKET
@@ -138,7 +139,7 @@ def test_the_events_of_the_agent_are_the_same_in_code_docstring_and_page():
 
 # ---- keys of `edgepost status --json` ----
 
-BY_NAME = frozenset({"streams", "drops", "reasons", "receipted_rows"})  # maps whose keys are data
+BY_NAME = frozenset({"streams", "drops", "reasons", "receipted_rows", "changed", "put_off"})  # maps whose keys are data
 FREE = frozenset({"report"})  # a collector's own facts
 NOT_KEYS = frozenset({"healthy", "degraded", "down", "listeners"})  # told there, as values or as examples
 
@@ -166,6 +167,8 @@ async def test_the_keys_of_the_status_as_json_are_those_of_its_page(tmp_path):
         sink = agent.intake.sink("syslog")
         sink.put(AGENT, [row("ping", text="a row of any stream")])
         sink.count("crash")
+        agent.intake.note_changed("syslog", shrunk=1)
+        agent.forward.sender.hold_back(Origin("old", "lab"), reason="not taken", remedy="wait")
         await agent.intake.close()
         facts = agent.facts()
         for life in lives:

@@ -33,7 +33,7 @@ _signs: dict[str, Sign] = {"-": ask_untagged}
 
 
 class Origins(NamedTuple):
-    """Where the lines of a chunk came from: one peer for all (TCP), or one for each line (UDP)."""
+    """Where the lines of a chunk came from: one peer for all (TCP), or one for each line (UDP, or a Unix socket)."""
 
     received: int
     transport: str | None
@@ -42,24 +42,31 @@ class Origins(NamedTuple):
     port: int | None = None
     peers: Sequence[str | None] | None = None
     ports: Sequence[int | None] = ()
+    identities: Sequence[str | None] = ()
 
     def of(self, index: int) -> Origin:
         """The origin of one line."""
         if self.peers is None:
             return Origin(self.received, self.peer, self.port, self.transport, self.identity)
-        return Origin(self.received, self.peers[index], self.ports[index], self.transport, self.identity)
+        identity = self.identities[index] if self.identities else self.identity
+        return Origin(self.received, self.peers[index], self.ports[index], self.transport, identity)
 
     def only(self, selectors: Iterable[Any]) -> "Origins":
         """The origins of the lines whose selector is true."""
         if self.peers is None:
             return self
         chosen = list(map(bool, selectors))
-        return self._replace(peers=list(compress(self.peers, chosen)), ports=list(compress(self.ports, chosen)))
+        return self._replace(
+            peers=list(compress(self.peers, chosen)),
+            ports=list(compress(self.ports, chosen)),
+            identities=list(compress(self.identities, chosen)),
+        )
 
     def columns(self) -> tuple[Iterable[Any], ...]:
         """The columns received, peer, port, transport, identity, for `zip`."""
         ends = (repeat(self.peer), repeat(self.port)) if self.peers is None else (self.peers, self.ports)
-        return (repeat(self.received), *ends, repeat(self.transport), repeat(self.identity))
+        identity = self.identities or repeat(self.identity)
+        return (repeat(self.received), *ends, repeat(self.transport), identity)
 
 
 class Dialect(NamedTuple):

@@ -74,7 +74,7 @@ def explain(
     """
     config = config or Syslog()
     listener = config.listeners[0]
-    reading = Reading(encoding or listener.encoding, Times(zone or listener.zone))
+    reading = Reading(encoding or listener.encoding, Times(zone or listener.zone_name))
     for message, is_cut in _messages(chunks, listener.max_message_bytes):
         received = time.time_ns() if received_ns is None else received_ns
         reading.times.at(received)

@@ -49,6 +49,9 @@ RFC 3164: time, host, tag, pid, message; the line. One pattern for both: a mixed
 RFC3164_ISO: Final = _pattern(rf"{_PRI}{_ISO} {_HOST} {_TAG}{_MESSAGE}")
 """pri, seconds, milliseconds, microseconds, zone, host, tag, pid, message, the line: what rsyslog and syslog-ng forward."""
 
+LOCAL: Final = _pattern(rf"{_PRI}{_BSD} {_TAG}{_MESSAGE}")
+"""pri, time, tag, pid, message, the line: what the C library writes to a Unix socket. No host; `local.py`."""
+
 _EVENT: Final = r"((?:CEF|LEEF):\d(?:\.\d)?+\|[^\n]*+)"
 
 EVENT_RFC5424: Final = _pattern(rf"{_PRI}{_RFC5424.replace(_NOT_HOST, _NOT_HOST + '(?!- )')}{_EVENT}")

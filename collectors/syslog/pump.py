@@ -118,9 +118,12 @@ class Pump:
         self._waiting: set[Source] = set()
         self._wake = asyncio.Event()
 
-    def add(self, source: Source) -> None:
-        """Read a source from now on."""
-        self._wait(source)
+    def add(self, source: Source, *, is_ready: bool = False) -> None:
+        """Read a source from now on; one that is ready may hold what no selector sees."""
+        if is_ready:
+            self._set_ready(source)
+        else:
+            self._wait(source)
 
     def remove(self, source: Source) -> None:
         """Read a source no more; call it before the socket is closed."""

@@ -9,6 +9,7 @@ change how a line is cut into fields.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from collectors.syslog.families.recognise import read_own, recognise
@@ -26,11 +27,16 @@ _BENT_PRI: Final = re.compile(r"<[^<> \n]{0,8}>")
 _ESCAPED: Final = re.compile(r"[\udc80-\udcff]")
 
 
+ReadHeader = Callable[[str, int, Times], Header | None]
+"""A grammar of a listener's own: the header of a line after PRI, which ends at the index; None where it is another."""
+
+
 class Reading(NamedTuple):
-    """How a listener reads lines: the encoding of what is not UTF-8, and its times."""
+    """How a listener reads lines: the encoding of what is not UTF-8, its times, and a grammar that is tried first."""
 
     encoding: str
     times: Times
+    first: ReadHeader | None = None
 
 
 class Origin(NamedTuple):
@@ -54,7 +60,8 @@ def parse_line(line: bytes, *, origin: Origin, reading: Reading, is_cut: bool = 
     """
     text = line.decode("utf-8", "surrogateescape")
     pri, start, flags = _read_pri(text)
-    header = _read_header(text, start, times=reading.times)
+    own = reading.first(text, start, reading.times) if reading.first else None
+    header = recognise(own, reading.times) if own else _read_header(text, start, times=reading.times)
     flags += header.flags
     if not _is_text(text):
         header = _mend(header, reading.encoding)

@@ -30,6 +30,10 @@ MONTHS: Final = {
 MILLIS: Final = {"": 0} | {f"{n:03d}": n * 1_000_000 for n in range(1_000)}
 MICROS: Final = {"": 0} | {f"{n:03d}": n * 1_000 for n in range(1_000)}
 
+LOCAL: Final = "local"
+"""Goes as the name of this machine's zone."""
+
+_LOCALTIME: Final = "/etc/localtime"  # localtime(5)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MIN_YEAR: Final = 1678  # what 64 bits of nanoseconds can tell
@@ -49,7 +53,7 @@ class Times:
     """Owns the memos of one zone. Call `at` before reading the memos for rows received then."""
 
     def __init__(self, zone: str) -> None:
-        self.zone: tzinfo = UTC if zone == "UTC" else ZoneInfo(zone)
+        self.zone = _find_zone(zone)
         self.iso: dict[str, int] = {}
         self.bsd: dict[str, int] = {}
         self.wall: dict[str, tuple[int, int]] = {}
@@ -114,6 +118,17 @@ class Times:
         years = (year, year - 1, year + 1) if (month, day) != (2, 29) else range(year - 8, year + 9)
         found = (self.local((each, month, day), clock=clock, zone=zone) for each in years)
         return min((ns for ns in found if ns is not None), key=lambda ns: abs(ns - self.hour_ns), default=None)
+
+
+def _find_zone(name: str) -> tzinfo:
+    """Give a zone by its name in the IANA database, or this machine's own; without one of its own it is UTC."""
+    if name != LOCAL:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    try:
+        with open(_LOCALTIME, "rb") as file:  # noqa: PTH123  what ZoneInfo takes is a file
+            return ZoneInfo.from_file(file, key=LOCAL)
+    except (OSError, ValueError):
+        return UTC
 
 
 def read_iso(text: str) -> int | None:

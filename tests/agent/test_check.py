@@ -110,3 +110,13 @@ def test_the_command_gives_the_exit_code_and_counts_the_mistakes(tmp_path, capsy
     assert 78 == main(["check", str(path)])
     assert capsys.readouterr().err.endswith("agent.yaml: 2 mistakes\n")
     assert 78 == main(["check", str(tmp_path / "gone.yaml")])
+
+
+def test_files_of_a_listener_that_cannot_be_used_are_warnings_they_are_states_of_a_running_agent(run_check):
+    tls = "      - bind: tls://[::]:6514\n        zone: UTC\n        cert_file: gone.pem\n        key_file: gone.key\n"
+    code, lines = run_check(VALID + tls)
+    (warning,) = [line for line in lines if line.startswith("warning")]
+    assert (0, "agent.yaml: ok, 1 to look at") == (code, lines[-1])
+    assert warning.startswith(
+        "warning: syslog: tls://[::]:6514: cert_file gone.pem cannot be read: No such file or directory; check the path"
+    )

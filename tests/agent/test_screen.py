@@ -25,6 +25,7 @@ LOSSES = [
 CASES = {
     "healthy": (fixtures.healthy, ()),
     "degraded": (fixtures.degraded, LOSSES),
+    "guarded": (fixtures.guarded, ()),
     "down": (fixtures.down, ()),
     "huge": (fixtures.huge, ()),
     "hostile": (fixtures.hostile, ()),

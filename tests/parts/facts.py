@@ -187,6 +187,40 @@ def degraded() -> dict[str, Any]:
     return facts
 
 
+def guarded() -> dict[str, Any]:
+    """TLS, a socket file and limits: handshakes in vain, refused peers, a certificate that ends, a socket unused."""
+    facts = healthy()
+    facts["unused_sockets"] = ["syslog.socket, stream at :: port 601"]
+    listeners = facts["collectors"][0]["report"]["listeners"]
+    listeners[0].update(
+        handed_over=True,
+        refused_datagrams=12_003,
+        refused_peers=[{"peer": "198.51.100.7", "datagrams": 12_000}, {"peer": "2001:db8::7", "datagrams": 3}],
+        over_rate=[{"peer": "192.0.2.99", "rows": 1_234_567}],
+    )
+    listeners[1].update(
+        connections=1, refused_connections=1, refused_peers=[{"peer": "198.51.100.7", "connections": 1}]
+    )
+    why = "the sender shows no certificate, and client_certificates is required"
+    listeners += [
+        {
+            "bind": "tls://[::]:6514",
+            "state": "listening",
+            "port": 6514,
+            "connections": 212,
+            "handshakes": 3,
+            "handshakes_failed": 17,
+            "last_handshake_failure": {"peer": "192.0.2.41", "why": why, "at_ns": NOW_NS},
+            "certificate_days": 12,
+            "certificate_renewals": 1,
+            "problem": "tls://[::]:6514: the certificate in cert_file syslog.pem ends in 12 days, on 2026-03-09",
+            "remedy": "put the new cert_file and key_file in its place: they are taken up without a restart",
+        },
+        {"bind": "unix:///run/edgepost/log", "state": "listening", "path": "/run/edgepost/log"},
+    ]
+    return facts
+
+
 def down() -> dict[str, Any]:
     """No disk, no broker, no collector."""
     facts = healthy()
@@ -233,6 +267,13 @@ def hostile() -> dict[str, Any]:
     facts["collectors"][0].update(name=evil, state=evil, error=evil, remedy=evil, drops={evil: 3})
     facts["collectors"][0]["reasons"] = {evil: {"unit": evil, "is_loss": True, "is_in_rows": False}}
     facts["collectors"][0]["report"]["listeners"][0].update(bind=evil, state=evil, problem=evil, remedy=evil)
+    facts["collectors"][0]["report"]["listeners"][1].update(
+        last_handshake_failure={"peer": evil, "why": evil},
+        handshakes_failed=1,
+        refused_connections=2,
+        refused_peers=[{"peer": evil, "connections": 2}, evil],
+        over_rate=[{"peer": evil, "rows": 1}],
+    )
     facts["buffer"].update(state=evil, problem=evil, remedy=evil)
     facts["buffer"]["account"].append(
         {"origin": evil, "stream": evil, "what": f"dropped:{evil}", "rows": 1, "bytes": 1}

@@ -86,11 +86,11 @@ async def test_of_senders_who_go_on_each_byte_that_the_kernel_took_is_a_row_or_i
 
 
 async def test_all_that_waited_in_the_kernel_when_sigterm_came_arrives(tmp_path):
-    """The agent stands still while three hundred senders connect and hand over; it learns of them at the stop."""
+    """The agent stands still while two hundred and fifty senders connect and hand over; it learns of them at the stop."""
     datagrams = 100  # few enough for the smallest buffer that a kernel grants
     async with stopping_site(tmp_path) as one:
         os.kill(one.agent.pid, signal.SIGSTOP)
-        pourers = [Pourer.connect(one.port, number) for number in range(300)]
+        pourers = [Pourer.connect(one.port, number) for number in range(250)]
         for each in pourers:
             await each.pour(20)
         for each in pourers[::2]:
@@ -106,9 +106,9 @@ async def test_all_that_waited_in_the_kernel_when_sigterm_came_arrives(tmp_path)
         await one.drained()
         numbers, broken = arrived(one.rows())
         assert [] == broken
-        assert {**{n: list(range(20)) for n in range(300)}, 999: list(range(datagrams))} == numbers
+        assert {**{n: list(range(20)) for n in range(250)}, 999: list(range(datagrams))} == numbers
         assert 0 == declared(one, "stop", "stop-bytes", "kernel")
-        assert ["closed", "reset"] * 150 == endings
+        assert ["closed", "reset"] * 125 == endings
 
 
 async def ending(sock: socket.socket) -> str:

@@ -25,6 +25,7 @@ from wire.yaml.values import (
     WRONG,
     Notes,
     bare,
+    beside,
     example,
     mend_missing,
     plain_value,
@@ -56,7 +57,8 @@ class Walk:
 
     def _read(self, node: Node, kind: inspect.Type, *, key: str) -> Any:
         """Read a node as a type; `key` is the name it goes by in sentences."""
-        remedy = (kind.extra or {}).get("remedy") if isinstance(kind, inspect.Metadata) else None
+        extra = (kind.extra or {}) if isinstance(kind, inspect.Metadata) else {}
+        remedy = extra.get("remedy")
         kind = bare(kind)
         if isinstance(node, Refused):
             return WRONG
@@ -72,7 +74,8 @@ class Walk:
             return plain_value(node, text_of=self._notes.text)
         if not isinstance(node, Scalar):
             return self._say(node.mark, f"{key} is one value, not {shown(node)}", remedy or f"write `{key}: VALUE`")
-        return read_scalar(node, kind, self._notes, key=key, remedy=remedy)
+        value = read_scalar(node, kind, self._notes, key=key, remedy=remedy)
+        return str(beside(node, value, self._notes)) if extra.get("is_file") and isinstance(value, str) else value
 
     def _union(self, node: Node, kind: inspect.UnionType, *, key: str) -> Any:
         options = [option for option in kind.types if not isinstance(option, inspect.NoneType)]

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from collectors.syslog.connection import read_rows
 from collectors.syslog.dialects import Origins, new_order
 from collectors.syslog.explain import explain
 from collectors.syslog.framing import Framer
 from collectors.syslog.rows import SyslogRow
 from collectors.syslog.slow import Reading
-from collectors.syslog.tcp import read_rows
 from collectors.syslog.times import Times
 
 FOLDER = Path(__file__).parents[1] / "testdata" / "syslog"

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from collectors.syslog.connection import read_rows
 from collectors.syslog.dialects import Origins, new_order
 from collectors.syslog.framing import Framer, Frames
 from collectors.syslog.rows import SyslogRow
 from collectors.syslog.slow import Reading, parse_line
-from collectors.syslog.tcp import read_rows
 from collectors.syslog.times import Times
 
 LIMIT = 480

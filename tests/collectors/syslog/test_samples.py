@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from collectors.syslog.connection import read_rows
 from collectors.syslog.dialects import Origins, new_order
 from collectors.syslog.explain import explain
 from collectors.syslog.framing import Framer
 from collectors.syslog.rows import SyslogRow
 from collectors.syslog.slow import Reading
-from collectors.syslog.tcp import read_rows
 from collectors.syslog.times import Times
 
 FOLDER = Path(os.environ.get("EDGEPOST_SAMPLES", "/nonexistent")) / "syslog"

@@ -6,11 +6,13 @@ import socket
 
 import pytest
 from parts.collecting import collecting, listeners
+from parts.pouring import LINE_BYTES, Pourer
 from parts.sinks import ListSink
 
 from collectors.syslog.collect import collect
-from collectors.syslog.config import Listener, Syslog
-from collectors.syslog.tcp import Budget
+from collectors.syslog.config import Syslog
+from collectors.syslog.connection import Budget
+from collectors.syslog.listener import Listener
 
 LINE = b"<13>Oct 11 22:14:15 host su: %d\n"
 
@@ -194,19 +196,21 @@ def fill_kernel(sock: socket.socket) -> int:
     return number
 
 
-async def test_a_stop_ends_while_senders_go_on_and_each_line_is_here_or_known_to_be_lost() -> None:
+async def test_a_stop_ends_while_a_sender_goes_on_and_each_byte_is_here_or_counted_or_still_with_the_sender() -> None:
     sink = ListSink(finish_seconds=0.6)
     task = asyncio.create_task(collect(Syslog(listeners=(Listener(bind="tcp://127.0.0.1:0"),)), sink))
     await sink.until(lambda: listeners(sink) and listeners(sink)[0]["state"] == "listening")
-    with connect(listeners(sink)[0]["port"]) as sock:
-        pouring = asyncio.create_task(pour(sock, asyncio.Event()))
-        await sink.until(lambda: len(sink.rows) > 5_000)
-        task.cancel()
-        await asyncio.wait([task])
-        with pytest.raises(ConnectionError):
-            await pouring
-    assert not sink.counted["stop-bytes"]
-    assert sink.counted["cut"] <= 1
+    pourer = Pourer.connect(listeners(sink)[0]["port"], 1)
+    pouring = asyncio.create_task(pourer.pour())
+    await sink.until(lambda: len(sink.rows) > 1_000)
+    task.cancel()
+    await asyncio.wait([task])
+    await pouring  # ended by a reset
+    with pourer.sock:
+        acked = pourer.acked_bytes
+    whole = [flag for flag in sink.column("flag") if flag is None]
+    assert acked <= len(whole) * LINE_BYTES + sink.counted["stop-bytes"] + LINE_BYTES - 1
+    assert sink.counted["cut"] == len(sink.rows) - len(whole) <= 1
 
 
 async def test_what_a_stop_has_no_time_for_is_counted_to_the_byte() -> None:
@@ -221,7 +225,7 @@ async def test_what_a_stop_has_no_time_for_is_counted_to_the_byte() -> None:
 
 async def test_a_stop_takes_every_connection_that_was_not_yet_accepted() -> None:
     sink = ListSink()
-    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
+    async with collecting(sink, "tcp://127.0.0.1:0", max_connections_per_peer=0) as (port,):
         socks = [connect(port) for _ in range(300)]
         for number, sock in enumerate(socks):
             sock.sendall(LINE % number)  # and no turn of the loop until the stop
@@ -231,12 +235,12 @@ async def test_a_stop_takes_every_connection_that_was_not_yet_accepted() -> None
 
 
 async def test_a_bug_in_a_parser_costs_what_was_in_hand_and_counts_it(monkeypatch) -> None:
-    from collectors.syslog import tcp
+    from collectors.syslog import connection
 
     def broken(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(tcp, "parse_block", broken)
+    monkeypatch.setattr(connection, "parse_block", broken)
     sink = ListSink()
     task = asyncio.create_task(collect(Syslog(listeners=(Listener(bind="tcp://127.0.0.1:0"),)), sink))
     await sink.until(lambda: listeners(sink) and listeners(sink)[0]["state"] == "listening")

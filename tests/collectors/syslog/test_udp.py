@@ -9,8 +9,9 @@ from parts.sinks import ListSink
 
 from collectors.sink import Lane
 from collectors.syslog.collect import collect
-from collectors.syslog.config import Listener, Syslog
+from collectors.syslog.config import Syslog
 from collectors.syslog.datagrams import SLOTS, read_address
+from collectors.syslog.listener import Listener
 
 LINE = b"<13>Oct 11 22:14:15 host su: %d"
 
