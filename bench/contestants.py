@@ -1,5 +1,7 @@
 """Who is compared: how each is started, what `delivered` promises of each, and who could not be had."""
 
+import contextlib
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,10 +13,12 @@ from processes import program
 from rig import PROMISE, Edgepost
 from table import OURS
 
-# Packages that were looked for in Debian 12, PyPI, npm and Rust's registry; a source build is none of these.
+from agent import VERSION
+
+# Looked for as a binary in Debian 12, in the package lists of PyPI and npm, and (Vector) as a Rust crate.
 _ABSENT = {
-    "Fluent Bit": "no binary of it in Debian 12, PyPI, npm or among Rust's crates",
-    "Vector": "no binary of it in Debian 12, PyPI or npm; the Rust crate of that name is something else",
+    "Fluent Bit": "no package of it in Debian 12, PyPI or npm",
+    "Vector": "no package of it in Debian 12, PyPI or npm; the Rust crate of that name is something else",
 }
 
 
@@ -31,6 +35,18 @@ class Entry:
     name: str
     promise: str
     start: Callable[[Setup], Contestant]
+
+
+def versions() -> str:
+    """Say which programs are measured, and which stand beside."""
+    said = []
+    for command in (["rsyslogd", "-v"], ["mosquitto", "-h"]):
+        with contextlib.suppress(FileNotFoundError):
+            done = subprocess.run([program(command[0]), command[1]], capture_output=True, text=True, check=False)
+            said.append((done.stdout or done.stderr).partition("\n")[0].partition(" (")[0].strip())
+    with contextlib.suppress(FileNotFoundError):
+        said.append(syslog_ng.version(syslog_ng.fetch()))
+    return f"edgepost {VERSION}, " + ", ".join(said)
 
 
 def entries() -> tuple[list[Entry], dict[str, str]]:

@@ -22,7 +22,7 @@ def catch_up(contestant: Contestant, source: Part, *, count: int) -> Numbers:
     Returns:
         `fill ...` while the lines were taken in, `waiting ...` when all of them were held (unless a peer lost some),
         `first after s` from the far end's start to the first line delivered, `drain ...` from there to the last one,
-        `lost` of the lines sent.
+        `not delivered` of the lines sent: lost, or still held when nothing had come for 45 s.
     """
     found = _fill(contestant, source, count=count)
     before, started = cost(contestant.pid), time.perf_counter()
@@ -43,7 +43,7 @@ def catch_up(contestant: Contestant, source: Part, *, count: int) -> Numbers:
         "drain events/s": arrived / seconds if seconds else None,
         "drain us": 1e6 * used.cpu_seconds / max(1, arrived),
         "drain pss MB": most_pss / 1e6,
-        "lost": count - arrived,
+        "not delivered": count - arrived,
     }
 
 

@@ -27,7 +27,7 @@ import report
 from calibrate import calibrate
 from cases import Numbers
 from contest import DEFAULT_BUFFER, LARGE_BUFFER, Contestant, Setup
-from contestants import Entry, entries
+from contestants import Entry, entries, versions
 from lines import describe
 from measure import commit, machine
 from processes import Cores, Part, cores
@@ -157,7 +157,8 @@ class Bench:
                     return case.measure(one, source, self.is_quick)
             except (TimeoutError, RuntimeError, OSError) as error:
                 print(f"  {case.name}: {entry.name} FAILED: {error}", file=sys.stderr, flush=True)
-                return {FAILED: f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+                said = " ".join(str(error).replace(str(Path.home()), "~").split())
+                return {FAILED: f"{type(error).__name__}: {said[:200]}"}
 
     def _setup(self, case: Case, *, own: Path, beside: Path) -> Setup:
         return Setup(
@@ -183,6 +184,7 @@ def facts(folder: Path, its_cores: Cores) -> list[str]:
     limit = Path("/proc/sys/net/core/rmem_max").read_text(encoding="ascii").strip()
     return [
         machine(),
+        versions(),
         f"{root}, net.core.rmem_max {limit}; files in {folder}",
         its_cores.describe(),
         *(f"lines `{mix}`: {text}" for mix, text in describe().items()),

@@ -65,22 +65,39 @@ def fetch() -> Path:
         FileNotFoundError: it cannot be had, with the reason.
     """
     root = _cache() / "root"
-    if not (root / "usr/sbin/syslog-ng").exists():
-        debs = _cache() / "debs"
-        debs.mkdir(parents=True, exist_ok=True)
-        try:
-            subprocess.run(
-                [program("apt-get"), "-qq", "download", *_PACKAGES], cwd=debs, capture_output=True, check=True
-            )
-            for deb in sorted(debs.glob("*.deb")):
-                subprocess.run([program("dpkg"), "-x", str(deb), str(root)], capture_output=True, check=True)
-        except subprocess.CalledProcessError as error:
-            said = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise FileNotFoundError(f"syslog-ng: {' '.join(error.cmd[:3])} failed: {' '.join(said)}") from error
-    said = subprocess.run([*_command(root), "--version"], env=_environment(root), capture_output=True, check=False)
-    if said.returncode:
-        raise FileNotFoundError(f"syslog-ng: {said.stderr.decode(errors='replace').strip()}")
+    try:
+        if not (root / "usr/sbin/syslog-ng").exists():
+            _unpack(root)
+        version(root)
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or "").strip().splitlines()[-1:]
+        raise FileNotFoundError(f"{Path(error.cmd[0]).name} {error.cmd[1]} failed: {' '.join(said)}") from error
     return root
+
+
+def _unpack(root: Path) -> None:
+    debs = _cache() / "debs"
+    debs.mkdir(parents=True, exist_ok=True)
+    download = [program("apt-get"), "download", "-qq", *_PACKAGES]
+    try:
+        _run(download, cwd=debs)
+    except subprocess.CalledProcessError:
+        if os.geteuid():
+            raise
+        _run([program("apt-get"), "update", "-qq"], cwd=debs)  # the lists may be old, or none
+        _run(download, cwd=debs)
+    for deb in sorted(debs.glob("*.deb")):  # the program itself comes last: once it is there, all is
+        _run([program("dpkg"), "-x", str(deb), str(root)], cwd=debs)
+
+
+def _run(command: list[str], *, cwd: Path, env: dict[str, str] | None = None) -> str:
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, check=True, text=True).stdout
+
+
+def version(root: Path) -> str:
+    """Give the first line of what it says of itself."""
+    said = _run([*_command(root), "--version"], cwd=root, env=_environment(root))
+    return said.partition("\n")[0]
 
 
 def has_mqtt(root: Path) -> bool:

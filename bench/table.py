@@ -15,7 +15,7 @@ BARS: dict[str, dict[str, str]] = {
     "latency-5000": {"median ms": "<= 300", "p99 ms": "<= 1000", "wire B": "<= 26"},
     "udp-max 8 MiB": {"events/s": ">= 200000", "pss MB": "<= 60"},
     "udp-max default buffer": {"events/s": ">= 75000"},
-    "catch-up": {"waiting pss MB": "<= 60", "drain pss MB": "<= 60", "lost": "<= 0"},
+    "catch-up": {"waiting pss MB": "<= 60", "drain pss MB": "<= 60", "not delivered": "<= 0"},
     "idle": {"idle cpu %": "<= 0.3", "idle pss MB": "<= 45"},
     "start-up": {
         "start s": "<= 0.5",
@@ -27,7 +27,7 @@ BARS: dict[str, dict[str, str]] = {
 FAILED, OURS = "failed", "edgepost"
 _MORE_IS_BETTER = ("events/s", "fill events/s", "drain events/s")
 _LESS_IS_BETTER = (
-    *("cpu us", "fill us", "drain us", "drained in s", "lost"),
+    *("cpu us", "fill us", "drain us", "drained in s", "not delivered"),
     *("wire B", "held B", "medium B"),
     *("median ms", "p99 ms", "max ms", "idle cpu %"),
 )
