@@ -6,6 +6,7 @@ Invariants:
 - A client can only ask: nothing it sends is kept, no verb changes settings or data.
 - At most `MAX_CLIENTS` at once, a bounded write buffer for each, and one that reads nothing for a minute is let go:
   no client can slow the agent or fill its memory.
+- A bug met while one client is answered costs that client its answer; `guard` says it and nothing else ends.
 - A socket left behind by a killed agent is replaced; where another agent answers, or the place cannot be used, that
   is a state (logged once, tried again), never an end.
 """
@@ -17,12 +18,16 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Never
 
 Verb = Callable[[Mapping[str, Any]], AsyncGenerator[bytes, None]]
 """From a request to the lines of its answer, without their newlines."""
+
+Guard = Callable[[str, Callable[[], Awaitable[None]]], Awaitable[None]]
+"""Runs the talk with one client, by name, so that its failure stays its own (`Supervisor.once`)."""
 
 MAX_CLIENTS: Final = 16
 MAX_REQUEST_BYTES: Final = 4096
@@ -30,6 +35,7 @@ REQUEST_SECONDS: Final = 5.0
 STALLED_SECONDS: Final = 60.0
 WRITE_BUFFER_BYTES: Final = 64 << 10
 RETRY_SECONDS: Final = 10.0
+CLIENT: Final = "status client"
 _MODE_MASK: Final = 0o117  # what 0660 takes away
 
 log = logging.getLogger(__name__)
@@ -39,13 +45,17 @@ class Unusable(Exception):
     """The socket cannot be made at its place. The text says why and what to do."""
 
 
-def refusal(error: str, remedy: str = "") -> bytes:
-    """The one line that says no."""
-    return json.dumps({"error": error, "remedy": remedy}).encode()
+def refusal(error: str, remedy: str = "", *, is_usage: bool = False) -> bytes:
+    """The one line that says no; `is_usage`: what was asked for cannot be, now or later."""
+    return json.dumps({"error": error, "remedy": remedy, "is_usage": is_usage}).encode()
 
 
-async def answer(path: Path, verbs: Mapping[str, Verb]) -> Never:
+async def answer(path: Path, verbs: Mapping[str, Verb], *, guard: Guard) -> Never:
     """Serve `verbs` at `path` until cancelled; while the place cannot be used, say so once and try again."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await guard(CLIENT, partial(_talk, reader, writer, verbs))
+
     told = ""
     while True:
         try:
@@ -56,7 +66,7 @@ async def answer(path: Path, verbs: Mapping[str, Verb]) -> Never:
                 told = str(error)
             await asyncio.sleep(RETRY_SECONDS)
         else:
-            await _serve(listener, path, verbs)
+            await _serve(listener, path, talk=talk)
 
 
 def open_socket(path: Path) -> socket.socket:
@@ -102,7 +112,10 @@ def _clear(path: Path) -> None:
     path.unlink()
 
 
-async def _serve(listener: socket.socket, path: Path, verbs: Mapping[str, Verb]) -> None:
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def _serve(listener: socket.socket, path: Path, *, talk: Talk) -> None:
     inode = _inode(path)
     clients: set[asyncio.Task[None]] = set()
     try:
@@ -116,7 +129,7 @@ async def _serve(listener: socket.socket, path: Path, verbs: Mapping[str, Verb])
                     writer.write(refusal(f"{MAX_CLIENTS} clients are connected already", "end one of them") + b"\n")
                     writer.close()
                     return
-                task = group.create_task(_talk(reader, writer, verbs), name="status client")
+                task = group.create_task(_hold(writer, talk(reader, writer)), name=CLIENT)
                 clients.add(task)
                 task.add_done_callback(clients.discard)
 
@@ -140,6 +153,19 @@ def _leave(path: Path, inode: int) -> None:
         log.info("status socket not removed: %s", error)
 
 
+async def _hold(writer: asyncio.StreamWriter, talking: Awaitable[None]) -> None:
+    """Let a client go when it was answered and has read the answer: until then it counts as connected."""
+    try:
+        await talking
+        writer.close()
+        async with asyncio.timeout(STALLED_SECONDS):
+            await writer.wait_closed()
+    except (TimeoutError, OSError):
+        return
+    finally:
+        writer.transport.abort()  # nothing is left to be sent, unless it was not taken
+
+
 async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, verbs: Mapping[str, Verb]) -> None:
     writer.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
     lines = await _request(reader, verbs)
@@ -150,7 +176,6 @@ async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, verb
                 return
     finally:
         await lines.aclose()
-        writer.close()
 
 
 async def _drained(writer: asyncio.StreamWriter) -> bool:

@@ -33,6 +33,15 @@ class NoAgent(Exception):
         self.remedy = remedy
 
 
+class Refused(Exception):
+    """An agent answered, and refuses. Its text says why, `remedy` what to do; `is_usage`: it will always refuse that."""
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        super().__init__(str(answer["error"]))
+        self.remedy = str(answer.get("remedy", ""))
+        self.is_usage = bool(answer.get("is_usage"))
+
+
 def socket_path(given: str | None) -> str:
     """Find the socket: --socket, EDGEPOST_SOCKET, $RUNTIME_DIRECTORY/status.sock, the packaged place."""
     if given or os.environ.get("EDGEPOST_SOCKET"):

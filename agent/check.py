@@ -13,12 +13,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from agent.rules.describe import describe_rule, find_rule_warnings
 from agent.settings import CONFIGURATION, Settings, load
+from collectors.registry import COLLECTORS
 from wire.text import printable
 from wire.yaml import ConfigError
 
 _SECRET_HERE: Final = re.compile(
-    r"^[ \t-]*(password|passphrase|token|community)[ \t]*:[ \t]*(?!null\b|~)[^$\s#]", re.MULTILINE
+    r"^[ \t-]*(password|passphrase|secret|token|community)[ \t]*:[ \t]*(?!null\b|~)[^$\s#]", re.MULTILINE
 )
 
 
@@ -43,6 +45,7 @@ def describe(settings: Settings) -> Iterator[str]:
     yield f"agent {settings.agent} at site {settings.site}, buffer in {settings.state_dir}"
     for collector in settings.collectors:
         yield f"collects {collector.__struct_config__.tag} as {collector.name}"
+    yield from map(describe_rule, settings.rules)
     forward = settings.forward
     brokers = ", then ".join(broker.url for broker in forward.brokers)
     yield f"forwards to {brokers}; custody ends when {' and '.join(forward.confirm)} confirmed"
@@ -55,6 +58,9 @@ def find_warnings(settings: Settings, path: Path) -> Iterator[str]:
     for collector in settings.collectors:
         for text in getattr(collector, "warnings", ()):
             yield f"{collector.name}: {text}"
+    kinds = {type(collector) for collector in settings.collectors}
+    collected = [stream for one in COLLECTORS if one.config in kinds for stream in one.streams]
+    yield from find_rule_warnings(settings.rules, collected)
     for broker in settings.forward.brokers:
         if broker.url.startswith("mqtt://") and not _is_loopback(broker.host):
             yield f"{broker.url}: without TLS the rows and the password can be read on the way; use mqtts://"

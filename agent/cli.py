@@ -28,17 +28,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? for a sign, and no crash
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        code = _act(given)
+        sys.stdout.flush()
+    except BrokenPipeError:  # while acting, or while argparse prints its help: some versions let it through
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails too
+        return STOPPED_READER
+    return code
+
+
+def _act(given: Sequence[str]) -> int:
+    try:
         options = build_parser(given).parse_args(given)
     except SystemExit as stop:
         return USAGE if stop.code == 2 else int(stop.code or 0)
     act: Act = options.act
-    try:
-        code = act(options)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails too
-        return STOPPED_READER
-    return code
+    return act(options)
 
 
 def build_parser(given: Sequence[str] = ()) -> argparse.ArgumentParser:

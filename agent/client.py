@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from agent.ask import NoAgent, ask, ask_once
+from agent.ask import NoAgent, Refused, ask, ask_once
 from agent.cells import WIDTH, clean, fit, pad, paint, wants_colour
 from agent.health import EXIT_CODES
 from agent.screen import draw, draw_absent
 from wire.text import human_seconds
 
 DOWN: Final = 2
+USAGE: Final = 64  # sysexits.h, EX_USAGE
 _WATCH_SECONDS: Final = 2.0
 _CLEAR: Final = "\x1b[H\x1b[J"
 _SEVERITIES: Final = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")  # RFC 5424 section 6.2.1
@@ -38,17 +39,18 @@ _MEANINGS: Final = {
 
 def show_status(path: str, *, as_json: bool, is_watching: bool) -> int:
     """Show the status once, or every two seconds until interrupted; the exit code is the health shown last."""
-    while True:
-        if is_watching and sys.stdout.isatty():
-            sys.stdout.write(_CLEAR)
-        code = _status_once(path, as_json=as_json)
-        sys.stdout.flush()
-        if not is_watching:
-            return code
-        try:
+    code = DOWN
+    try:
+        while True:
+            if is_watching and sys.stdout.isatty():
+                sys.stdout.write(_CLEAR)
+            code = _status_once(path, as_json=as_json)
+            sys.stdout.flush()
+            if not is_watching:
+                return code
             time.sleep(_WATCH_SECONDS)
-        except KeyboardInterrupt:
-            return code
+    except KeyboardInterrupt:
+        return code
 
 
 def _status_once(path: str, *, as_json: bool) -> int:
@@ -66,7 +68,7 @@ def _status_once(path: str, *, as_json: bool) -> int:
 
 
 def show_tail(path: str, *, stream: str | None, where: Iterable[tuple[str, str]], as_json: bool) -> int:
-    """Show live rows until interrupted; 0 when interrupted, 2 when the agent goes or refuses."""
+    """Show live rows until interrupted; 0 when interrupted, 2 when the agent goes, 64 when there is no such thing."""
     request = {"verb": "tail", "stream": stream, "where": [list(pair) for pair in where]}
     is_coloured = wants_colour(sys.stdout)
     try:
@@ -77,6 +79,8 @@ def show_tail(path: str, *, stream: str | None, where: Iterable[tuple[str, str]]
         return 0
     except NoAgent as absent:
         return _say_absent(absent)
+    except Refused as refused:
+        return _say_refused("tail", refused)
     return _say_absent(NoAgent("the agent closed the connection", "systemctl status edgepost"))
 
 
@@ -87,7 +91,7 @@ def _show_row(line: bytes, *, as_json: bool, is_coloured: bool) -> None:
     elif "lost" in row:
         print(f"edgepost tail: {row['lost']:,} rows lost here, this reader is too slow", file=sys.stderr, flush=True)
     elif "error" in row:
-        raise NoAgent(str(row["error"]), str(row.get("remedy", "")))
+        raise Refused(row)
 
 
 def row_text(row: Mapping[str, Any], *, is_coloured: bool = False) -> str:
@@ -125,7 +129,7 @@ def show_ping(path: str, *, timeout_seconds: float) -> int:
             for line in lines:
                 step = json.loads(line)
                 if "error" in step:
-                    raise NoAgent(str(step["error"]), str(step.get("remedy", "")))
+                    raise Refused(step)
                 if step.get("step") == "timeout":
                     return _stuck(steps, timeout_seconds)
                 if step.get("step") == "done":
@@ -136,6 +140,8 @@ def show_ping(path: str, *, timeout_seconds: float) -> int:
         return _stuck(steps, 0) if steps else 1
     except NoAgent as absent:
         return _say_absent(absent)
+    except Refused as refused:
+        return _say_refused("ping", refused)
     return _say_absent(NoAgent("the agent closed the connection", "systemctl status edgepost"))
 
 
@@ -167,3 +173,10 @@ def _stuck(steps: list[Mapping[str, Any]], timeout_seconds: float) -> int:
 def _say_absent(absent: NoAgent) -> int:
     print(draw_absent(str(absent), absent.remedy, is_coloured=wants_colour(sys.stderr)), end="", file=sys.stderr)
     return DOWN
+
+
+def _say_refused(verb: str, refused: Refused) -> int:
+    print(f"edgepost {verb}: {clean(refused)}", file=sys.stderr)
+    for line in refused.remedy.splitlines():
+        print(f"  → {clean(line)}", file=sys.stderr)
+    return USAGE if refused.is_usage else DOWN

@@ -25,7 +25,6 @@ from typing import Any, Final
 import agent
 from agent.ask import NoAgent, ask_once
 from agent.demo_view import Arrivals, Screen
-from agent.health import HARMLESS
 from agent.screen import account_of
 
 PORT: Final = 5514
@@ -33,12 +32,11 @@ LOST: Final = 1
 START_SECONDS: Final = 20.0
 SETTLE_SECONDS: Final = 10.0  # for the last rows to be receipted
 STOP_SECONDS: Final = 15.0
-_NOT_BEFORE: Final = HARMLESS | {"intake-full"}  # no row was lost, or it stands in the agent's account already
 _LOOK_SECONDS: Final = 0.2
 _ASK_SECONDS: Final = 1.0
 
 Account = dict[str, tuple[int, int, int]]
-"""By stream: rows sent (taken by the agent, or lost before), delivered (committed at the center), lost."""
+"""By stream: rows sent (taken by the agent, or dropped before), delivered (committed at the center), lost."""
 
 
 class Failed(Exception):
@@ -263,13 +261,16 @@ def _settle(folder: Path) -> Mapping[str, Any]:
 
 
 def _is_counted(facts: Mapping[str, Any]) -> bool:
-    """Whether all that the collectors put is in the ledger, and not on its way there."""
-    put: dict[str, int] = {}
+    """Whether all that the collectors put or lost in rows is in the ledger, and not on its way there."""
+    counted = 0
     for collector in facts["collectors"]:
-        for stream, counts in (collector.get("streams") or {}).items():
-            put[stream] = put.get(stream, 0) + counts["rows"]
+        counted += sum(counts["rows"] for counts in (collector.get("streams") or {}).values())
+        counted += sum(
+            collector["drops"][name] for name, meaning in collector.get("reasons", {}).items() if meaning["is_in_rows"]
+        )
+    streams = {stream for collector in facts["collectors"] for stream in (collector.get("streams") or {})}
     account = account_of(facts)
-    return all(account.get(stream, {}).get("received", 0) >= rows for stream, rows in put.items())
+    return sum(sums["received"] for stream, sums in account.items() if stream in streams) >= counted
 
 
 def _ledger(folder: Path, children: Children) -> Mapping[str, Any]:
@@ -286,21 +287,13 @@ def _ledger(folder: Path, children: Children) -> Mapping[str, Any]:
 
 
 def close_account(facts: Mapping[str, Any], ledger: Mapping[str, Any]) -> Account:
-    """Set the agent's account against the receiver's ledger.
-
-    What a collector lost before it became a row (kernel drops) counts as sent and lost, in its first stream.
-    """
+    """Set the agent's account, which has all that was lost in rows, against the receiver's ledger."""
     delivered: dict[str, int] = {}
     for entry in ledger["rows"]:
         delivered[entry["stream"]] = delivered.get(entry["stream"], 0) + entry["committed"]
-    sent = {stream: sums["received"] for stream, sums in account_of(facts).items()}
-    for collector in facts["collectors"]:
-        stream = next(iter(collector.get("streams") or {}), collector["name"])
-        lost = sum(rows for reason, rows in (collector.get("drops") or {}).items() if reason not in _NOT_BEFORE)
-        sent[stream] = sent.get(stream, 0) + lost
     return {
-        stream: (rows, delivered.get(stream, 0), max(0, rows - delivered.get(stream, 0)))
-        for stream, rows in sorted(sent.items())
+        stream: (sums["received"], delivered.get(stream, 0), max(0, sums["received"] - delivered.get(stream, 0)))
+        for stream, sums in sorted(account_of(facts).items())
     }
 
 

@@ -20,7 +20,8 @@ class AgentRow(NamedTuple):
     Columns:
         time: when it happened, by this machine's clock. ns UTC.
         received: the same instant; every stream has both.
-        event: `started`, `stopped`, `unclean-stop`, `evicted`, `dropped`, `counted`, `epoch`, `clock-step`, `ping`.
+        event: `started`, `stopped`, `unclean-stop`, `evicted`, `dropped`, `counted`, `filtered`, `epoch`, `clock-step`,
+        `ping`, `collector`.
         severity: as in syslog, 0 to 7. RFC 5424 section 6.2.1.
         text: one sentence for a person.
         detail: the event's values by name.

@@ -9,9 +9,13 @@ and a remedy. The rules, in words: `docs/status.md`, section "Health".
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from wire.text import human_seconds
+from agent.parking import PARKED, ROT
+from wire.text import human_count, human_seconds
+
+if TYPE_CHECKING:  # the client needs only the exit codes, and no collector's reasons
+    from agent.losses import Loss
 
 HEALTHY: Final = "healthy"
 DEGRADED: Final = "degraded"
@@ -27,18 +31,7 @@ _FULL_SOON_HOURS: Final = 24.0
 _FULL_PART: Final = 0.8  # of the buffer: below it, hours left say little
 _LAG_MS: Final = 1000.0
 _SILENT_SECONDS: Final = 10.0
-
-HARMLESS: Final = frozenset({"empty", "cut", "idle-connection", "urgent-limit"})
-"""Counted and shown, but no rows were lost by it: nothing was there, a tail was cut off, a lane was changed."""
-
-_LOSS_REMEDIES: Final = {
-    "kernel": "raise `receive_buffer_bytes` of the listener, and sysctl net.core.rmem_max to the same",
-    "intake-full": "the disk cannot keep up: look at the buffer's commit time above and at `iostat -x 2`",
-    "evicted": "the buffer was full: raise `buffer.limit_bytes`, or mend the way to the center (edgepost ping)",
-    "connection-limit": "raise `max_connections` of the listener, or find who opens so many: ss -tnp",
-    "read-budget": "TCP senders fill all read buffers: lower `max_connections`, or find who sends without end: ss -tnp",
-    "memory-full": "the disk is away: see the problem of the buffer",
-}
+_RECENT_NS: Final = 600 * 10**9
 
 
 def verdict(problems: Sequence[Problem]) -> str:
@@ -47,20 +40,22 @@ def verdict(problems: Sequence[Problem]) -> str:
     return DOWN if DOWN in severities else DEGRADED if problems else HEALTHY
 
 
-def find_problems(facts: Mapping[str, Any], recent_losses: Mapping[str, Mapping[str, int]]) -> list[Problem]:
+def find_problems(facts: Mapping[str, Any], recent_losses: "Sequence[Loss]") -> list[Problem]:
     """List every problem the facts show, what is down first.
 
     Args:
         facts: as collected, still without `health` and `problems`.
-        recent_losses: rows lost in the last ten minutes, where → reason → rows.
+        recent_losses: of the last ten minutes.
     """
     problems = [
         *_whole(facts),
         *_collectors(facts.get("collectors", ())),
         *_buffer(facts.get("buffer", {}), is_delivering=_is_delivering(facts.get("forward", {}))),
         *_forward(facts.get("forward", {})),
+        *_parked(facts.get("buffer", {})),
         *_losses(recent_losses),
         *_process(facts.get("process", {})),
+        *_socket(facts.get("socket", {}), now_ns=facts.get("now_ns", 0)),
     ]
     return sorted(problems, key=lambda problem: problem["severity"] != DOWN)
 
@@ -70,9 +65,10 @@ def _problem(where: str, what: str, *, remedy: str = "", severity: str = DEGRADE
 
 
 def _sentence(text: object) -> str:
-    """Begin with a capital and end with a full stop."""
+    """Begin with a capital, unless it begins with an address, and end with a full stop."""
     words = str(text).strip().rstrip(".")
-    return f"{words[:1].upper()}{words[1:]}."
+    first = words[:1] if "://" in words.partition(" ")[0] else words[:1].upper()
+    return f"{first}{words[1:]}."
 
 
 def _whole(facts: Mapping[str, Any]) -> Iterator[Problem]:
@@ -83,6 +79,12 @@ def _whole(facts: Mapping[str, Any]) -> Iterator[Problem]:
             "No collector runs with an open listener: nothing is taken.",
             severity=DOWN,
             remedy="journalctl -u edgepost -n 50",
+        )
+    for unused in facts.get("unused_sockets", ()):
+        yield _problem(
+            "agent",
+            f"A socket that systemd handed over is used by no listener: {unused}.",
+            remedy="bind a listener to its address or to fd://NAME, or take it out of the socket unit",
         )
     if not _keeps(facts) and not _is_delivering(facts.get("forward", {})):
         yield _problem(
@@ -161,21 +163,32 @@ def _forward(forward: Mapping[str, Any]) -> Iterator[Problem]:
         why = forward.get("problem") or f"the broker {forward.get('broker') or ''} is {forward.get('state', '?')}"
         what = f"nothing is delivered, rows wait here: {why}"
         yield _problem("forward", _sentence(what), remedy=str(forward.get("remedy") or "edgepost ping"))
-    if forward.get("parked"):
+    for one in forward.get("held_back") or ():
+        what = f"batches of {one['agent']} at {one['site']} are kept here and not sent: {one['reason']}"
+        yield _problem("forward", _sentence(what), remedy=str(one["remedy"]))
+
+
+def _parked(buffer: Mapping[str, Any]) -> Iterator[Problem]:
+    """Rotten batches are declared as dropped, and no remedy brings them back."""
+    for reason, batches in (buffer.get("parked") or {}).items():
+        if reason == ROT:
+            continue
+        why, remedy = PARKED.get(reason, (reason, "read why: journalctl -u edgepost, and the receiver's journal"))
         yield _problem(
             "forward",
-            f"{forward['parked']} batches are parked: nobody could take them; the others go on.",
-            remedy="read why: journalctl -u edgepost, and the receiver's journal",
+            f"{_batches(batches)} parked, {why}: kept, and tried again at the start and each hour.",
+            remedy=remedy,
         )
 
 
-def _losses(recent: Mapping[str, Mapping[str, int]]) -> Iterator[Problem]:
-    for where, reasons in recent.items():
-        for reason, rows in reasons.items():
-            if reason in HARMLESS:
-                continue
-            remedy = next((text for key, text in _LOSS_REMEDIES.items() if key in reason), "")
-            yield _problem(where, f"{rows:,} rows lost in the last 10 minutes: {reason}.", remedy=remedy)
+def _batches(number: int) -> str:
+    return "1 batch is" if number == 1 else f"{number:,} batches are"
+
+
+def _losses(recent: "Sequence[Loss]") -> Iterator[Problem]:
+    for where, reason, amount in recent:
+        what = f"Data was lost in the last 10 minutes: {human_count(amount, reason.unit)}, {reason.name}."
+        yield _problem(where, what, remedy=reason.remedy)
 
 
 def _process(process: Mapping[str, Any]) -> Iterator[Problem]:
@@ -186,3 +199,16 @@ def _process(process: Mapping[str, Any]) -> Iterator[Problem]:
             f"The event loop stood still for {human_seconds(lag / 1000)} in the last minute.",
             remedy="look for a machine short of CPU or memory: top; vmstat 2",
         )
+
+
+def _socket(life: Mapping[str, Any], *, now_ns: int) -> Iterator[Problem]:
+    """Bugs of the status socket: rows are taken all the same, but somebody must hear of it."""
+    clients = life.get("clients") or {}
+    what = {
+        f"a bug was met while a client was answered, {clients.get('failures')} times: {clients.get('error')}": clients,
+        f"the status socket was made anew, {life.get('restarts')} times: {life.get('error')}": life,
+    }
+    for text, one in what.items():
+        failed_ns = one.get("failed_ns")
+        if failed_ns is not None and now_ns - failed_ns < _RECENT_NS:
+            yield _problem("socket", _sentence(text), remedy="report it, with: journalctl -u edgepost")

@@ -6,20 +6,27 @@
 Invariants:
 - A put never blocks and never raises; the tuples are not kept.
 - A mark is committed with, never before, all rows put before it: a commit that carries marks takes every open batch.
+- Rules (`agent/rules`), where there are any, see rows before anything else does: taps too see only what they kept.
 - The bytes not yet committed are bounded. `drain` returns below half of the bound, so a put after a drain finds room;
-  a put beyond the bound is dropped and counted (`intake-full`), in the account too.
+  a put beyond the bound is dropped and counted (`intake-full`).
+- What is lost in rows stands in the account too, so that the account closes over restarts.
 - One commit is under way at a time: a slow disk makes commits larger, not more.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from agent.buffer import Buffer, Held, Sealed
+from agent.buffer import Buffer, Held
 from agent.encode import encode_rows
+from agent.losses import Loss
+from agent.open_batch import OpenBatch
+from agent.reasons import CHANGED, INTAKE_FULL
+from agent.rules import REASON, Rules
 from agent.tally import Tally
-from agent.taps import Tap
-from collectors.sink import Lane, Stream
+from agent.taps import Pick, Tap
+from collectors.sink import Lane, Reason, Stream
 
 LIMIT_BYTES: Final = 32 << 20
 BATCH_ROWS: Final = 2_500
@@ -27,33 +34,6 @@ BATCH_BYTES: Final = 512 << 10
 URGENT_SECONDS: Final = 0.05
 CONNECTED_SECONDS: Final = 0.2
 ALONE_SECONDS: Final = 1.0  # nobody waits for the rows, so fewer and larger commits spare the disk
-_ARRAY_32: Final = 0xDD  # MessagePack: array with a length of four bytes
-
-
-class _Open:
-    """One open batch: encoded pieces, and what its head will say of them."""
-
-    __slots__ = ("first_ns", "last_ns", "pieces", "rows", "size", "stream")
-
-    def __init__(self, stream: Stream, received_ns: int) -> None:
-        self.stream = stream
-        self.pieces: list[bytes] = []
-        self.rows = 0
-        self.size = 0
-        self.first_ns = received_ns
-        self.last_ns = received_ns
-
-    def seal(self, lane: int) -> Sealed:
-        header = bytes((_ARRAY_32,)) + self.rows.to_bytes(4, "big")
-        return Sealed(
-            stream=self.stream.name,
-            columns=self.stream.columns,
-            lane=lane,
-            rows=self.rows,
-            body=header + b"".join(self.pieces),
-            first_ns=self.first_ns,
-            last_ns=self.last_ns,
-        )
 
 
 class Connected(Protocol):
@@ -67,14 +47,26 @@ class Connected(Protocol):
 class Intake:
     """Owns the open batches and the commit's clock. One per agent, on the loop."""
 
-    def __init__(self, buffer: Buffer, *, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(
+        self,
+        buffer: Buffer,
+        *,
+        limit_bytes: int = LIMIT_BYTES,
+        finish_seconds: float = 1.0,
+        rules: Rules | None = None,
+    ) -> None:
+        """`finish_seconds` is what a collector is given after its cancellation (`Sink.finish_seconds`)."""
+        self._finish_seconds = finish_seconds
+        self.rules = rules or Rules(())
         self._buffer = buffer
+        buffer.on_shrunk = lambda stream, rows: self.note_changed(stream, shrunk=rows)
         self._limit_bytes = limit_bytes
         self.link: Connected | None = None
-        self._open: dict[tuple[str, int], _Open] = {}
+        self._open: dict[tuple[str, int], OpenBatch] = {}
         self._marks: dict[tuple[str, str], bytes] = {}
         self._tallies: dict[str, Tally] = {}
         self._taps: list[Tap] = []
+        self.changed: dict[str, Counter[str]] = {}  # by stream: rows that were `shrunk` or `mended`
         self._sealed_bytes = 0  # sealed, not yet handed to a commit
         self._pending_bytes = 0  # everything put and not yet committed
         self._room = asyncio.Event()
@@ -87,22 +79,41 @@ class Intake:
             Callable[[Sequence[Held]], None]
         ] = []  # told of batches as they are named, before they leave
 
-    def sink(self, collector: str) -> "CollectorSink":
-        """The sink of one collector; its counts last as long as the agent."""
-        return CollectorSink(self, collector, self._tallies.setdefault(collector, Tally()))
+    def sink(self, collector: str, reasons: Iterable[Reason] = ()) -> "CollectorSink":
+        """The sink of one collector and what it counts by; its counts last as long as the agent."""
+        tally = self._tallies.setdefault(collector, Tally())
+        tally.declare(reasons)
+        return CollectorSink(self, collector, tally)
 
     def facts(self) -> dict[str, dict[str, Any]]:
-        """What each collector has put and lost, by collector name."""
+        """What each collector has put and counted, by collector name."""
         return {name: tally.facts() for name, tally in self._tallies.items()}
+
+    def counted(self) -> Iterator[Loss]:
+        """Give everything that was counted, losses or not: by collectors, and rows by stream that were changed to fit."""
+        for name, tally in self._tallies.items():
+            for reason, amount in tally.drops.items():
+                yield Loss(name, tally.reason(reason), amount)
+        for stream, counts in self.changed.items():
+            yield from (Loss(stream, how, counts[how.name]) for how in CHANGED if counts[how.name])
+
+    def last_seen_ns(self, collector: str) -> int | None:
+        """When a collector last put a row."""
+        return self._tallies[collector].last_seen_ns if collector in self._tallies else None
+
+    @property
+    def finish_seconds(self) -> float:
+        """How long a collector may go on after it was cancelled; not at all where nobody keeps what it puts."""
+        return 0.0 if self._buffer.failed.done() else self._finish_seconds
 
     @property
     def pending_bytes(self) -> int:
         """Encoded bytes put and not yet committed."""
         return self._pending_bytes
 
-    def subscribe(self, stream: str | None = None) -> Tap:
-        """Open a tap on the rows of one stream, or of all."""
-        tap = Tap(stream)
+    def subscribe(self, stream: str | None = None, *, pick: Pick | None = None) -> Tap:
+        """Open a tap on the rows of one stream, or of all; `pick` leaves out what is not wanted."""
+        tap = Tap(stream, pick=pick)
         self._taps.append(tap)
         return tap
 
@@ -115,19 +126,26 @@ class Intake:
         return self._buffer.marks(collector)
 
     async def drain(self) -> None:
-        """Return when at most half of the bound is taken."""
-        while self._pending_bytes > self._limit_bytes // 2:
+        """Return when at most half of the bound is taken; whoever has to wait for that waits for the disk, not the clock."""
+        while self._is_half_full():
+            if self._commit is None:
+                self._start_commit(whole=True)
             self._room.clear()
             await self._room.wait()
+
+    def _is_half_full(self) -> bool:
+        return self._pending_bytes > self._limit_bytes // 2
 
     def take(self, tally: Tally, stream: Stream, rows: Sequence[tuple[Any, ...]], *, lane: int) -> None:
         """Encode rows into the open batch of (stream, lane)."""
         if self._pending_bytes > self._limit_bytes:
-            tally.drops["intake-full"] += len(rows)
-            self._buffer.count(stream.name, "dropped:intake-full", len(rows))
+            self.count(tally, INTAKE_FULL.name, len(rows), stream=stream)
             return
         size = 0
-        for piece in encode_rows(rows):
+        encoded = encode_rows(rows, stream)
+        if encoded.shrunk or encoded.mended:
+            self.note_changed(stream.name, shrunk=encoded.shrunk, mended=encoded.mended)
+        for piece in encoded.pieces:
             size += len(piece.data)
             self._append(stream, lane, piece.data, rows=piece.rows, received_ns=(rows[0][1], rows[-1][1]))
         tally.of(stream).add(rows, size=size)
@@ -135,6 +153,27 @@ class Intake:
             for tap in self._taps:
                 tap.offer(stream, rows)
         self._arm(lane)
+
+    def take_by_rules(self, tally: Tally, stream: Stream, rows: Sequence[tuple[Any, ...]], *, lane: int) -> None:
+        """Take what the rules keep; what they drop is received and dropped in the account, and told by its rule."""
+        kept, dropped, losses = self.rules.sort(stream, rows, lane)
+        for into, some in kept:
+            self.take(tally, stream, some, lane=into)
+        if dropped:
+            tally.of(stream).add(dropped, size=0)
+        for rule, lost in losses:
+            self._buffer.count(stream.name, f"dropped:{REASON}{rule}", lost)
+
+    def count(self, tally: Tally, name: str, amount: int, *, stream: Stream | None = None) -> None:
+        """Count what never became a row; lost rows are received and dropped at once, in the account too."""
+        tally.drops[name] += amount
+        stream = stream or tally.reason(name).rows_of
+        if stream is not None:
+            self._buffer.count(stream.name, f"dropped:{name}", amount)
+
+    def note_changed(self, stream: str, *, shrunk: int = 0, mended: int = 0) -> None:
+        """Count rows that were changed to fit the wire: cut down, or with a value that no format can hold."""
+        self.changed.setdefault(stream, Counter()).update(shrunk=shrunk, mended=mended)
 
     def mark(self, collector: str, mark: tuple[str, bytes]) -> None:
         """Note a position, to be committed together with all rows put so far."""
@@ -144,7 +183,7 @@ class Intake:
     def _append(self, stream: Stream, lane: int, data: bytes, *, rows: int, received_ns: tuple[int, int]) -> None:
         batch = self._open.get((stream.name, lane))
         if batch is None:
-            batch = self._open[(stream.name, lane)] = _Open(stream, received_ns[0])
+            batch = self._open[(stream.name, lane)] = OpenBatch(stream, received_ns[0])
         batch.pieces.append(data)
         batch.rows += rows
         batch.size += len(data)
@@ -187,6 +226,9 @@ class Intake:
         self._start_commit(whole=bool(self._marks) or (self._group_at is not None and self._group_at <= now))
 
     def _start_commit(self, *, whole: bool) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for key in list(self._open):
             if whole or key[1] == Lane.URGENT:
                 self._seal(key)
@@ -202,20 +244,23 @@ class Intake:
     def _committed(self, future: asyncio.Future[list[Held]], size: int) -> None:
         self._commit = None
         self._pending_bytes -= size
-        if self._pending_bytes <= self._limit_bytes // 2:
+        if not self._is_half_full():
             self._room.set()
-        if not future.cancelled() and future.exception() is None:
-            for tell in tuple(self.on_named):
-                tell(future.result())
-            self._schedule()  # else a bug of the writer: `Buffer.failed` ends the process
+        if future.cancelled() or future.exception() is not None:
+            return  # a bug of the writer: `Buffer.failed` ends the process
+        for tell in tuple(self.on_named):
+            tell(future.result())
+        if self._is_half_full():
+            self._start_commit(whole=True)
+        else:
+            self._schedule()
 
     async def close(self) -> None:
-        """Commit everything that was put, marks included, and return when it is durable."""
+        """Commit everything that was put, marks included, and return when it is durable; may be called again."""
         await self._committed_all()
-        self._start_commit(whole=True)
+        if self._open or self._sealed_bytes or self._marks:
+            self._start_commit(whole=True)
         await self._committed_all()
-        if self._timer is not None:
-            self._timer.cancel()
 
     async def _committed_all(self) -> None:
         while self._commit is not None:
@@ -239,7 +284,9 @@ class CollectorSink:
         mark: tuple[str, bytes] | None = None,
     ) -> None:
         """Encode rows at once into the open batch of (stream, lane); see `collectors.sink.Sink`."""
-        if rows:
+        if rows and self._intake.rules:
+            self._intake.take_by_rules(self._tally, stream, rows, lane=lane)
+        elif rows:
             self._intake.take(self._tally, stream, rows, lane=lane)
         if mark is not None:
             self._intake.mark(self._collector, mark)
@@ -252,9 +299,14 @@ class CollectorSink:
         """This collector's committed marks."""
         return self._intake.marks(self._collector)
 
-    def count(self, reason: str, rows: int = 1) -> None:
-        """Count a loss or a refusal that never became a row."""
-        self._tally.drops[reason] += rows
+    @property
+    def finish_seconds(self) -> float:
+        """How long the collector may go on after it was cancelled."""
+        return self._intake.finish_seconds
+
+    def count(self, reason: str, amount: int = 1) -> None:
+        """Count what never became a row, in the reason's unit."""
+        self._intake.count(self._tally, reason, amount)
 
     def report(self, **facts: object) -> None:
         """Replace by key what status shows for this collector."""

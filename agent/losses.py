@@ -6,29 +6,43 @@ the totals stay in their own lines.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Never
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Never
+
+from agent.reasons import of_custody
+from collectors.sink import Reason
 
 EVERY_SECONDS: Final = 30.0
 WINDOW: Final = 20  # ten minutes of them
 
-Losses = dict[str, dict[str, int]]
-"""Rows: where (a collector, or `buffer`) → reason → how many."""
+
+class Loss(NamedTuple):
+    """Something counted: where (a collector, or `buffer`), why, and how much in the reason's unit."""
+
+    where: str
+    reason: Reason
+    amount: int
 
 
-def count_losses(intake: Mapping[str, Mapping[str, Any]], account: Sequence[Mapping[str, Any]]) -> Losses:
+Losses = Mapping[tuple[str, str], Loss]
+"""By where and the reason's name."""
+
+
+def count_losses(counted: Iterable[Loss], account: Sequence[Mapping[str, Any]]) -> Losses:
     """Sum every loss since the counting began.
 
     Args:
-        intake: facts of the intake, by collector; their `drops` never became a row.
-        account: of the buffer; its `dropped:<reason>` were rows. `intake-full` stands in both and counts once.
+        counted: by collectors; what is no loss is left out.
+        account: of the buffer. Its `dropped:NAME` count where they were in custody; what a collector lost in rows
+            stands there too, and is counted with the collector; what a rule dropped is no loss.
     """
-    losses: Losses = {name: dict(facts.get("drops") or {}) for name, facts in intake.items()}
+    losses = {(one.where, one.reason.name): one for one in counted if one.reason.is_loss}
     for entry in account:
-        kind, _, reason = str(entry["what"]).partition(":")
-        if kind == "dropped" and reason != "intake-full":
-            reasons = losses.setdefault("buffer", {})
-            reasons[reason] = reasons.get(reason, 0) + int(entry["rows"])
+        kind, _, name = str(entry["what"]).partition(":")
+        reason = of_custody(name) if kind == "dropped" else None
+        if reason is not None:
+            known = losses.get(("buffer", name))
+            losses["buffer", name] = Loss("buffer", reason, int(entry["rows"]) + (known.amount if known else 0))
     return losses
 
 
@@ -45,19 +59,11 @@ class RecentLosses:
             await asyncio.sleep(EVERY_SECONDS)
             self._history.append(self._count())
 
-    def now(self) -> Losses:
-        """Rows lost in the last ten minutes, only what is not nought."""
+    def now(self) -> list[Loss]:
+        """What was lost in the last ten minutes."""
         then = self._history[0]
-        return {
-            where: grown
-            for where, reasons in self._count().items()
-            if (
-                grown := {
-                    reason: more for reason, rows in reasons.items() if (more := rows - _of(then, where, reason)) > 0
-                }
-            )
-        }
-
-
-def _of(losses: Losses, where: str, reason: str) -> int:
-    return losses.get(where, {}).get(reason, 0)
+        grown = [
+            loss._replace(amount=loss.amount - (then[key].amount if key in then else 0))
+            for key, loss in self._count().items()
+        ]
+        return [loss for loss in grown if loss.amount > 0]

@@ -1,9 +1,10 @@
 """`edgepost parse`: which row each line of a file becomes, and why, by the very parser that the collector runs.
 
-    FILE or - ──lines──► the collector's `parse` (collectors/registry.py) ──► JSON by column, or text that explains
+    FILE or - ──chunks──► the collector's `parse` (collectors/registry.py) ──► JSON by column, or text that explains
+                                                                          └─► the rules of --config, if given ─┘
 
-One line that is not empty gives one row, in the order of the input; a malformed one too, which is why this ends with
-0 however the lines look. Lines are read one by one: the file may be larger than the memory.
+The collector frames and parses the chunks as it would a stream; a malformed line gives a row too, which is why this
+ends with 0 however the lines look. The file may be larger than the memory.
 """
 
 import argparse
@@ -17,13 +18,17 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from agent.cells import clean, pad
+from agent.rules import Rules
+from agent.rules.explain import Ruled, after_rules
 from collectors.registry import COLLECTORS, Collector, load
 from wire.render import render_row
 from wire.text import read_rfc3339
 
 USAGE: Final = 64
 CONFIG: Final = 78
-LINE_BYTES: Final = 16 << 20  # a longer line is read in pieces of so much, each a line of its own
+CHUNK_BYTES: Final = 64 << 10
+RULES: Final = "@rules"
+LANE: Final = "@lane"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -42,7 +47,7 @@ def parse(options: argparse.Namespace) -> int:
         explain = load(str(collector.parse))
         settings = _settings(options, collector)
         with _opened(options.file) as file:
-            explained = explain(_lines(file), **settings)
+            explained = after_rules(explain(_chunks(file), **settings), _rules(options))
             _print(explained, as_json=options.json, is_live=options.file == "-")
     except Unparsable as error:
         print(f"edgepost parse: {clean(error)}", file=sys.stderr)
@@ -113,6 +118,14 @@ def _config(path: Path, name: str | None, *, kind: Collector) -> Any:
     return chosen[0]
 
 
+def _rules(options: argparse.Namespace) -> Rules | None:
+    """Take the rules of a configuration that `_config` has checked; None without one, or without rules in it."""
+    from agent.settings import load as load_settings
+
+    rules = Rules(load_settings(Path(options.config)).rules) if options.config is not None else None
+    return rules or None
+
+
 def _opened(name: str) -> BinaryIO:
     try:
         return sys.stdin.buffer if name == "-" else Path(name).open("rb")
@@ -120,16 +133,17 @@ def _opened(name: str) -> BinaryIO:
         raise Unparsable(f"{name}: {error.strerror}") from None
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    return iter(lambda: file.readline(LINE_BYTES), b"")
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Read a line at a time, so that who types sees each row at once; a long one in pieces."""
+    return iter(lambda: file.readline(CHUNK_BYTES), b"")
 
 
-def _print(explained: Iterable[Any], *, as_json: bool, is_live: bool) -> None:
+def _print(explained: Iterable[Ruled], *, as_json: bool, is_live: bool) -> None:
     """Write each row as it comes; to a terminal nothing but ASCII in JSON, so that no line can command it."""
     is_terminal = sys.stdout.isatty()
     out = sys.stdout.buffer
     for number, one in enumerate(explained, 1):
-        row = render_row(one.stream.columns, one.row)
+        row = {**render_row(one.stream.columns, one.row), **_ruling(one)}
         if not as_json:
             out.write("\n".join(_explanation(number, one, row=row)).encode("utf-8", "replace") + b"\n")
         elif is_terminal:
@@ -141,12 +155,21 @@ def _print(explained: Iterable[Any], *, as_json: bool, is_live: bool) -> None:
     out.flush()
 
 
-def _explanation(number: int, one: Any, *, row: dict[str, Any]) -> Iterator[str]:
-    """The row in words: stream, lane and reasons, then each column that is not null."""
-    yield f"{number}: {one.stream.name}, lane {one.lane.name.lower()}"
+def _ruling(one: Ruled) -> dict[str, Any]:
+    """What rules did, under keys that no column can have; nothing where there are none."""
+    if one.hits is None:
+        return {}
+    return {RULES: [hit.rule for hit in one.hits], LANE: None if one.lane is None else one.lane.name.lower()}
+
+
+def _explanation(number: int, one: Ruled, *, row: dict[str, Any]) -> Iterator[str]:
+    """The row in words: stream, lane, reasons and rules, then each column that is not null."""
+    yield f"{number}: {one.stream.name}, {'dropped' if one.lane is None else f'lane {one.lane.name.lower()}'}"
     for why in one.why:
         yield f"   because   {clean(why)}"
+    for hit in one.hits or ():
+        yield f"   rule      {hit.rule}: {hit.do}"
     width = max(map(len, row))
     for column, value in row.items():
-        if value is not None:
+        if value is not None and column not in {RULES, LANE}:
             yield f"   {pad(column, width)}  {clean(value if isinstance(value, str) else json.dumps(value))}"

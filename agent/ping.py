@@ -56,7 +56,7 @@ def ping_verb(intake: Intake, forward: Forward, *, is_durable: Callable[[], bool
         nonlocal last
         patience = request.get("timeout_seconds", DEFAULT_SECONDS)
         if not isinstance(patience, int | float) or not 0 < patience <= MOST_SECONDS:
-            yield refusal(f"timeout_seconds is no number up to {MOST_SECONDS:.0f}")
+            yield refusal(f"timeout_seconds is no number up to {MOST_SECONDS:.0f}", is_usage=True)
             return
         now = time.monotonic()
         if now - last < EVERY_SECONDS:

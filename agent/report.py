@@ -7,17 +7,20 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Never
 
 from agent import VERSION, events
-from agent.health import HARMLESS
 from agent.intake import Intake
+from agent.losses import Loss
+from agent.reasons import CHANGED, CRASH
+from agent.rules import Filtered
 from collectors.sink import Lane
-from wire.text import rfc3339
+from wire.text import human_count, rfc3339
 
 DROPS_SECONDS: Final = 60.0
 LAG_SECONDS: Final = 1.0
 STEP_SECONDS: Final = 2.0
+ERROR_LENGTH: Final = 500  # of an error's text in a row: it may carry what a device sent
 
 
 class Pulse:
@@ -93,24 +96,79 @@ def tell_start(tell: Tell, *, unclean_since_ns: int | None) -> None:
         tell(events.row("unclean-stop", severity=events.ERROR, text=text, detail=detail))
 
 
-async def declare_drops(intake: Intake) -> None:
-    """Each minute, put one row for every counter of losses that has grown."""
-    sink = intake.sink("agent")
-    told: dict[tuple[str, str], int] = {}
-    while True:
-        since_ns = time.time_ns()
-        await asyncio.sleep(DROPS_SECONDS)
-        for name, facts in intake.facts().items():
-            for reason, rows in facts["drops"].items():
-                new = rows - told.get((name, reason), 0)
-                if new:
-                    told[name, reason] = rows
-                    sink.put(events.AGENT, [_dropped(name, reason, rows=new, since_ns=since_ns)], lane=Lane.URGENT)
+class Drops:
+    """Declares what collectors have counted and rules have left out: one row of the stream `agent` a counter that grew."""
+
+    def __init__(self, intake: Intake, filtered: Filtered) -> None:
+        self._intake = intake
+        self._filtered = filtered
+        self._told: dict[tuple[str, str], int] = {}
+        self._since_ns = time.time_ns()
+
+    async def run(self) -> Never:
+        """Declare each minute."""
+        while True:
+            await asyncio.sleep(DROPS_SECONDS)
+            self.declare()
+
+    def declare(self) -> None:
+        """Put what has grown since the last time."""
+        self._filtered.declare()
+        between = self._since_ns, time.time_ns()
+        self._since_ns = between[1]
+        for where, reason, amount in list(self._intake.counted()):
+            new = amount - self._told.get((where, reason.name), 0)
+            if new:
+                self._told[where, reason.name] = amount
+                row = _declared(Loss(where, reason, new), between=between)
+                self._intake.sink("agent").put(events.AGENT, [row], lane=Lane.URGENT)
 
 
-def _dropped(name: str, reason: str, *, rows: int, since_ns: int) -> tuple[Any, ...]:
-    """`dropped` for what is lost; `counted` for what is worth knowing and cost no row, such as a long line cut."""
-    detail = {"collector": name, "reason": reason, "rows": rows, "first_ns": since_ns, "last_ns": time.time_ns()}
-    if reason in HARMLESS:
-        return events.row("counted", text=f"{name}, {rows} times: {reason}", detail=detail)
-    return events.row("dropped", severity=events.ERROR, text=f"{name} lost {rows}: {reason}", detail=detail)
+class Silence:
+    """Tells of the failures of one collector (`supervise.Outage`): since when nobody knows what it took.
+
+    What was in its hands when it failed the collector counts itself; what nobody counted lies between these times.
+    """
+
+    def __init__(self, intake: Intake, collector: str) -> None:
+        self._intake = intake
+        self._collector = collector
+        self._error = ""
+        self._since_ns = 0
+
+    def begin(self, error: str, *, started_ns: int) -> None:
+        """Count the failure, and tell it at once: unknown since the last row."""
+        self._error = error[:ERROR_LENGTH]
+        self._intake.sink(self._collector).count(CRASH.name)
+        self._since_ns = max(started_ns, self._intake.last_seen_ns(self._collector) or 0)
+        self._tell("failed")
+
+    def end(self) -> None:
+        """Tell that nobody listened since the failure."""
+        self._tell("did not run")
+
+    def _tell(self, what: str) -> None:
+        first_ns, self._since_ns = self._since_ns, time.time_ns()
+        name, error = self._collector, self._error
+        detail = {"collector": name, "error": error, "first_ns": first_ns, "last_ns": self._since_ns}
+        row = events.row("collector", severity=events.ERROR, text=f"collector {name} {what}: {error}", detail=detail)
+        self._intake.sink("agent").put(events.AGENT, [row], lane=Lane.URGENT)
+
+
+def _declared(loss: Loss, *, between: tuple[int, int]) -> tuple[Any, ...]:
+    """`dropped` for what is lost; `counted` for what is worth knowing and cost no data, such as an empty line."""
+    where, reason, amount = loss
+    detail: dict[str, Any] = {
+        "stream" if reason in CHANGED else "collector": where,
+        "reason": reason.name,
+        "count": amount,
+        "unit": reason.unit,
+        "first_ns": between[0],
+        "last_ns": between[1],
+    }
+    much = human_count(amount, reason.unit)
+    if not reason.is_loss:
+        return events.row("counted", text=f"{where} counted {much}: {reason.name}", detail=detail)
+    if reason.is_in_rows:
+        detail["rows"] = amount
+    return events.row("dropped", severity=events.ERROR, text=f"{where} lost {much}: {reason.name}", detail=detail)

@@ -8,18 +8,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from agent.cells import WIDTH, clean, fit, pad, paint, table, wrap
+from agent.screen_listener import listener_lines
 from wire.text import human_bytes, human_seconds
 
 _SIGNS: Final = {"healthy": ("✓", "good"), "degraded": ("!", "warn"), "down": ("✗", "bad")}
 _COLLECTOR_WIDTHS: Final = (20, 10, -9, -9, -13, -9)
 _LANE_WIDTHS: Final = (8, -11, -10, -12, -13, -13)
+_RULE_WIDTHS: Final = (25, 6, 10, -8, -8, -13)
 _LEDGER_WIDTHS: Final = (16, -14, -14, -14, -14)
 _LABEL: Final = 10
 
 
 def draw(facts: Mapping[str, Any], *, is_coloured: bool = False) -> str:
     """Draw the whole screen."""
-    blocks = [_head(facts), _problems(facts), _collectors(facts), _buffer(facts), _forward(facts), _ledger(facts)]
+    blocks = [
+        _head(facts),
+        _problems(facts),
+        _collectors(facts),
+        _rules(facts),
+        _buffer(facts),
+        _forward(facts),
+        _ledger(facts),
+    ]
     lines = [line for block in [*blocks, _process(facts)] for line in block]
     return "\n".join(_painted(line, is_coloured=is_coloured) for line in lines) + "\n"
 
@@ -85,6 +95,18 @@ def _collectors(facts: Mapping[str, Any]) -> Iterator[Line]:
         )
         yield ("", table([row], _COLLECTOR_WIDTHS)[0])
         yield from _below(one)
+    changed = [
+        f"{_count(rows)} of {clean(stream)} {clean(how)}"
+        for stream, counts in (facts.get("changed") or {}).items()
+        for how, rows in counts.items()
+        if rows
+    ]
+    yield from _list("rows changed to fit since start:", changed)
+
+
+def _list(label: str, some: Sequence[str]) -> Iterator[Line]:
+    if some:
+        yield from (("warn", line) for line in wrap(f"{label} {', '.join(some)}", WIDTH, indent="  "))
 
 
 def _below(one: Mapping[str, Any]) -> Iterator[Line]:
@@ -92,25 +114,32 @@ def _below(one: Mapping[str, Any]) -> Iterator[Line]:
     report = one.get("report") or {}
     for listener in report.get("listeners") or ():
         if isinstance(listener, Mapping):
-            yield ("", fit(f"  {listener.get('bind', '?')}  {_listener(listener)}", WIDTH))
+            yield from listener_lines(listener)
     if one.get("restarts"):
         yield ("warn", fit(f"  restarted {_count(one['restarts'])} times", WIDTH))
-    for line in _reasons("  counted since start:", one.get("drops") or {}):
+    for line in _reasons("  counted since start:", one.get("drops") or {}, meanings=one.get("reasons") or {}):
         yield ("warn", line)
 
 
-def _listener(listener: Mapping[str, Any]) -> str:
-    words = [str(listener.get("state") or "?")]
-    if listener.get("receive_buffer_bytes") is not None:
-        words.append(f"receive buffer {human_bytes(listener['receive_buffer_bytes'])}")
-    if listener.get("connections") is not None:
-        words.append(f"{_count(listener['connections'])} connections")
-    return ", ".join(words) + (" !" if listener.get("problem") else "")
-
-
-def _reasons(label: str, drops: Mapping[str, Any]) -> list[str]:
-    some = [f"{_count(rows)} {reason}" for reason, rows in sorted(drops.items()) if rows]
+def _reasons(label: str, drops: Mapping[str, Any], *, meanings: Mapping[str, Any]) -> list[str]:
+    """What was counted, each with its unit; without a meaning it is rows."""
+    units = {reason: str((meanings.get(reason) or {}).get("unit", "rows")) for reason in drops}
+    some = [
+        f"{reason} {_count(number)} {units[reason].removesuffix('s') if number == 1 else units[reason]}"
+        for reason, number in sorted(drops.items())
+        if number
+    ]
     return wrap(f"{label.strip()} {', '.join(some)}", WIDTH, indent="  ") if some else []
+
+
+def _rules(facts: Mapping[str, Any]) -> Iterator[Line]:
+    rules = facts.get("rules") or ()
+    if rules:
+        yield from _title("Rules, in rows since start")
+        yield ("quiet", table([("name", "do", "stream", "hits", "dropped", "last hit")], _RULE_WIDTHS)[0])
+    for one in rules:
+        counts = _count(one.get("hits") or 0), _count(one.get("dropped") or 0), _ago(facts, one.get("last_hit_ns"))
+        yield ("", table([(*(clean(one.get(key, "?")) for key in ("name", "do", "stream")), *counts)], _RULE_WIDTHS)[0])
 
 
 def _buffer(facts: Mapping[str, Any]) -> Iterator[Line]:
@@ -130,6 +159,8 @@ def _buffer(facts: Mapping[str, Any]) -> Iterator[Line]:
             "-" if hours is None else human_seconds(hours * 3600),
         )
         yield ("", table([row], _LANE_WIDTHS)[0])
+    parked = (buffer.get("parked") or {}).items()
+    yield from _list("parked batches:", [f"{_count(number)} {clean(reason)}" for reason, number in sorted(parked)])
     held = buffer.get("memory_batches") or 0
     if held:
         yield ("warn", fit(f"In memory only: {_count(held)} batches, {human_bytes(buffer['memory_bytes'])}", WIDTH))
@@ -164,8 +195,7 @@ def _forward(facts: Mapping[str, Any]) -> Iterator[Line]:
         f"the last {_ago(facts, forward.get('last_receipt_ns'))}",
     )
     sent, size = _count(forward.get("sent_rows") or 0), human_bytes(forward.get("sent_bytes") or 0)
-    again, parked = _count(forward.get("resent") or 0), _count(forward.get("parked") or 0)
-    yield _labelled("sent", f"{sent} rows in {size}, {again} batches again, {parked} parked")
+    yield _labelled("sent", f"{sent} rows in {size}, {_count(forward.get('resent') or 0)} batches again")
 
 
 def _protocol(forward: Mapping[str, Any]) -> str:
@@ -199,7 +229,7 @@ def _ledger(facts: Mapping[str, Any]) -> Iterator[Line]:
         if str(entry["what"]).startswith("dropped"):
             reason = str(entry["what"]).removeprefix("dropped:")
             reasons[reason] = reasons.get(reason, 0) + int(entry["rows"])
-    yield from (("warn", line) for line in _reasons("dropped:", reasons))
+    yield from (("warn", line) for line in _reasons("dropped:", reasons, meanings={}))
 
 
 def _process(facts: Mapping[str, Any]) -> Iterator[Line]:

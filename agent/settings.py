@@ -9,12 +9,13 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union
 
 import msgspec
 
 from agent.buffer.rows import BufferSettings
 from agent.forward.settings import ForwardSettings
+from agent.rules.settings import Rule
 from collectors.registry import COLLECTORS
 from wire import yaml
 from wire.yaml import Name
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         socket: where `edgepost status` asks; else $RUNTIME_DIRECTORY/status.sock, else /run/edgepost/status.sock.
         buffer: how much may wait.
         forward: where batches go.
+        rules: what is dropped, thinned out, masked or moved to another lane before it is buffered, in their order.
         collectors: what is collected, each with a unique name.
     """
 
@@ -52,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     socket: str = ""
     buffer: BufferSettings = BufferSettings()
     forward: ForwardSettings
+    rules: Annotated[tuple[Rule, ...], msgspec.Meta(max_length=256)] = ()
     collectors: tuple[AnyCollector, ...] = ()
 
 

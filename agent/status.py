@@ -10,13 +10,14 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Never
 
 import msgspec
 
 from agent import VERSION
-from agent.answer import answer
+from agent.answer import CLIENT, answer
 from agent.buffer import Buffer
 from agent.forward import Forward
 from agent.health import find_problems, verdict
@@ -27,9 +28,11 @@ from agent.report import Pulse
 from agent.settings import Settings
 from agent.supervise import Supervisor
 from agent.tail import tail_verb
+from collectors.handed_over import HANDED_OVER
 
 SHAPE: Final = 1  # of the facts: keys are only ever added to it
 MEASURE_SECONDS: Final = 0.5
+SOCKET: Final = "status socket"  # no name of a collector: those have no spaces
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -51,13 +54,13 @@ class Parts:
         self.forward = forward
         self.recent = RecentLosses(self._losses)
         self._settings = settings
-        self._supervisor = supervisor
+        self.supervisor = supervisor
         self._pulse = pulse
         self._started_ns = time.time_ns()
         self._kinds = {config.name: str(config.__struct_config__.tag) for config in settings.collectors}
 
     def _losses(self) -> Losses:
-        return count_losses(self.intake.facts(), self.buffer.facts()["account"])
+        return count_losses(self.intake.counted(), self.buffer.facts()["account"])
 
     def facts(self, *, silent_seconds: float = 0.0) -> dict[str, Any]:
         """Gather what is known now, find the problems, judge; never waits.
@@ -65,7 +68,8 @@ class Parts:
         Args:
             silent_seconds: for how long the disk has not answered.
         """
-        taken, lives = self.intake.facts(), self._supervisor.facts()
+        taken, lives = self.intake.facts(), self.supervisor.facts()
+        has_opened = all(taken.get(name, {}).get("report") for name in self._kinds)
         facts: dict[str, Any] = {
             "version": SHAPE,
             "edgepost": VERSION,
@@ -79,8 +83,12 @@ class Parts:
                 for name, kind in self._kinds.items()
             ],
             "own": taken.get("agent", {}),
+            "unused_sockets": HANDED_OVER.unused() if has_opened else [],
+            "rules": self.intake.rules.facts(),
+            "changed": {stream: dict(counts) for stream, counts in self.intake.changed.items()},
             "buffer": {**self.buffer.facts(), "silent_seconds": silent_seconds},
             "forward": self.forward.facts(),
+            "socket": {**lives.get(SOCKET, {}), "clients": lives.get(CLIENT, {})},
             "process": self._pulse.facts(),
         }
         problems = find_problems(facts, self.recent.now())
@@ -100,6 +108,11 @@ class Parts:
         return str(self.facts()["health"])
 
 
+async def keep_status(path: Path, parts: Parts) -> None:
+    """Serve the status, and begin again should that fail: a bug in what people ask with must not end what collects."""
+    await parts.supervisor.keep(SOCKET, partial(serve_status, path, parts))
+
+
 async def serve_status(path: Path, parts: Parts) -> Never:
     """Answer at `path`, and remember losses, until cancelled."""
 
@@ -113,4 +126,4 @@ async def serve_status(path: Path, parts: Parts) -> Never:
     }
     async with asyncio.TaskGroup() as group:
         group.create_task(parts.recent.run(), name="recent losses")
-        await answer(path, verbs)
+        await answer(path, verbs, guard=parts.supervisor.once)

@@ -1,29 +1,36 @@
 """Live rows for `edgepost tail`: the agent's half.
 
-    intake ──tap (bounded)──► where ──NDJSON──► status socket (bounded) ──► client
+    intake ──where──► tap (bounded) ──NDJSON──► status socket (bounded) ──► client
 
 The agent pays nothing while nobody reads, and never waits for a reader: who is too slow loses rows and is told how
 many. Lines of the answer are rows, keyed as at the center with `stream` before them, or `{"lost": n}`; the first is
-`{"tail": "open"}`. `where` is looked at here, so that a narrow question costs the client nothing.
+`{"tail": "open"}`. `where` is looked at before the tap's queue: what was not asked for cannot crowd out what was. It
+costs 0.04 µs a row and column for text and whole numbers, while somebody asks.
 """
 
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from functools import partial
+from operator import eq, is_
 from typing import Any, Final
+
+import msgspec
 
 from agent.answer import Verb, refusal
 from agent.events import AGENT
 from agent.intake import Intake
-from agent.taps import Tap
+from agent.taps import Pick, Rows, Tap
 from collectors.registry import COLLECTORS
 from collectors.sink import Stream
 from wire.render import render_row, render_rows
+from wire.text import read_rfc3339
+from wire.yaml.remedies import nearest
 
 KEEPALIVE_SECONDS: Final = 10.0  # an empty line, by which a reader that went away is noticed
 BURST_ROWS: Final = 200  # rendered in one piece, so that a burst holds the loop for about 1 ms only
-
-Matches = Callable[[Stream, tuple[Any, ...]], bool]
+Test = Callable[[Any], bool]
+"""Whether a value is the one that was asked for."""
 
 
 def tail_verb(intake: Intake) -> Verb:
@@ -35,10 +42,11 @@ def tail_verb(intake: Intake) -> Verb:
         if mistake:
             yield mistake
             return
-        tap = intake.subscribe(stream)
+        pick = picker([(str(column), str(value)) for column, value in where]) if where else None
+        tap = intake.subscribe(stream, pick=pick)
         try:
             yield b'{"tail": "open"}'
-            async for line in _lines(tap, matcher([(str(column), str(value)) for column, value in where])):
+            async for line in _lines(tap):
                 yield line
         finally:
             intake.unsubscribe(tap)
@@ -46,7 +54,7 @@ def tail_verb(intake: Intake) -> Verb:
     return tail
 
 
-async def _lines(tap: Tap, matches: Matches) -> AsyncGenerator[bytes, None]:
+async def _lines(tap: Tap) -> AsyncGenerator[bytes, None]:
     while True:
         try:
             async with asyncio.timeout(KEEPALIVE_SECONDS):
@@ -57,9 +65,7 @@ async def _lines(tap: Tap, matches: Matches) -> AsyncGenerator[bytes, None]:
         if lost:
             yield json.dumps({"lost": lost}).encode()
         for start in range(0, len(rows), BURST_ROWS):
-            lines = b"".join(_render(*each) for each in rows[start : start + BURST_ROWS] if matches(*each))
-            if lines:
-                yield lines[:-1]
+            yield b"".join(_render(*each) for each in rows[start : start + BURST_ROWS])[:-1]
             await asyncio.sleep(0)
 
 
@@ -68,43 +74,73 @@ def _render(stream: Stream, row: tuple[Any, ...]) -> bytes:
     return render_rows([(key, "str") for key in values], [tuple(values.values())])
 
 
-def matcher(where: Sequence[tuple[str, str]]) -> Matches:
-    """Make the test that a row passes when every named column has its value, compared as text as JSON shows it.
+def picker(where: Sequence[tuple[str, str]]) -> Pick:
+    """Make what picks the rows whose every named column has its value, written as `--json` shows it.
 
-    A stream without such a column never passes; nil is `null`, a bool `true` or `false`.
+    A stream without such a column has none; nil is `null`, a bool `true` or `false`.
     """
-    places: dict[str, list[tuple[int, str]] | None] = {}
+    tests: dict[str, list[tuple[int, Test]] | None] = {}
 
-    def matches(stream: Stream, row: tuple[Any, ...]) -> bool:
-        if stream.name not in places:
-            names = [name for name, _ in stream.columns]
-            known = all(column in names for column, _ in where)
-            places[stream.name] = [(names.index(column), value) for column, value in where] if known else None
-        wanted = places[stream.name]
-        return wanted is not None and all(_text(row[place]) == value for place, value in wanted)
+    def pick(stream: Stream, rows: Rows) -> Rows:
+        if stream.name not in tests:
+            tests[stream.name] = _tests(stream, where)
+        wanted = tests[stream.name]
+        if wanted is None:
+            return ()
+        for place, test in wanted:
+            rows = [row for row in rows if test(row[place])]
+        return rows
 
-    return matches
+    return pick
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, default=lambda other: bytes(other).decode("utf-8", "backslashreplace"))
+def _tests(stream: Stream, where: Sequence[tuple[str, str]]) -> list[tuple[int, Test]] | None:
+    places = {name: (place, kind) for place, (name, kind) in enumerate(stream.columns)}
+    if not all(column in places for column, _ in where):
+        return None
+    return [(places[column][0], _test(places[column][1], value)) for column, value in where]
+
+
+def _test(kind: str, value: str) -> Test:
+    """Make the test for one column; to compare the value itself is fifty times as fast as to compare its text."""
+    if kind == "str":
+        return partial(eq, value) if value != "null" else lambda found: found is None or found == value
+    if value == "null" and kind != "float":  # a float that is no number is null too
+        return partial(is_, None)
+    try:
+        if kind == "time":
+            return partial(eq, read_rfc3339(value))
+        if kind == "int" and str(int(value)) == value:
+            return partial(eq, int(value))
+    except ValueError:
+        pass  # no row can have it
+    return lambda found: _text(kind, found) == value
+
+
+def _text(kind: str, value: Any) -> str:
+    """A value as `--json` shows it; text without its quotes."""
+    shown = next(iter(render_row([("value", kind)], [value]).values()))
+    return shown if isinstance(shown, str) else json.dumps(msgspec.to_builtins(shown))
 
 
 def _mistake(stream: object, where: object) -> bytes | None:
     """Refuse what can never give a row: an unknown stream, a column that no wanted stream has."""
     streams = _streams()
     if stream is not None and stream not in streams:
-        return refusal(f"no stream {str(stream)[:64]!r}", f"streams: {', '.join(sorted(streams))}")
+        return _unknown("stream", str(stream), sorted(streams))
     if not isinstance(where, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in where):
-        return refusal("`where` is no list of [column, value]")
+        return refusal("`where` is no list of [column, value]", is_usage=True)
     wanted = [streams[str(stream)]] if stream is not None else list(streams.values())
     known = {name for one in wanted for name, _ in one.columns}
     unknown = sorted({str(column) for column, _ in where} - known)
-    if unknown:
-        return refusal(f"no column {unknown[0][:64]!r}", f"columns: {', '.join(sorted(known))}")
-    return None
+    return _unknown("column", unknown[0], sorted(known)) if unknown else None
+
+
+def _unknown(kind: str, name: str, known: Sequence[str]) -> bytes:
+    """Refuse a name, with the one that was probably meant, and all there are."""
+    meant = nearest(name, known)
+    remedy = f"{kind}s: {', '.join(known)}"
+    return refusal(f"no {kind} {name[:64]!r}", f'did you mean "{meant}"?\n{remedy}' if meant else remedy, is_usage=True)
 
 
 def _streams() -> dict[str, Stream]:

@@ -1,15 +1,16 @@
-"""What one collector has put: rows, bytes, rate and who was last heard, per stream; and what never became a row.
+"""What one collector has put: rows, bytes, rate and who was last heard, per stream; and what it counted by reason.
 
 Counting costs a hot path a few additions a chunk; only the sources are looked at row by row, in C.
 """
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
-from collectors.sink import Stream
+from agent.reasons import OF_COLLECTING, undeclared
+from collectors.sink import Reason, Stream
 
 RATE_SECONDS: Final = 10
 SOURCES: Final = 4_096
@@ -72,6 +73,20 @@ class Tally:
         self.streams: dict[str, StreamTally] = {}
         self.drops: Counter[str] = Counter()
         self.report: dict[str, object] = {}
+        self._reasons = {reason.name: reason for reason in OF_COLLECTING}
+
+    def declare(self, reasons: Iterable[Reason]) -> None:
+        """Learn what the collector counts by."""
+        self._reasons |= {reason.name: reason for reason in reasons}
+
+    def reason(self, name: str) -> Reason:
+        """What a name of `drops` means."""
+        return self._reasons.get(name) or undeclared(name)
+
+    @property
+    def last_seen_ns(self) -> int | None:
+        """When the last row of any stream was put."""
+        return max((each.last_seen_ns or 0 for each in self.streams.values()), default=0) or None
 
     def of(self, stream: Stream) -> StreamTally:
         """The tally of one stream, made at its first row."""
@@ -85,6 +100,11 @@ class Tally:
         return {
             "streams": {name: tally.facts() for name, tally in self.streams.items()},
             "drops": dict(self.drops),
+            "reasons": {name: self._reason_facts(name) for name in self.drops},
             "report": dict(self.report),
             "sources": sum(len(tally.sources) for tally in self.streams.values()),
         }
+
+    def _reason_facts(self, name: str) -> dict[str, Any]:
+        reason = self.reason(name)
+        return {"unit": reason.unit, "is_loss": reason.is_loss, "is_in_rows": reason.is_in_rows}

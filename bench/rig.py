@@ -132,9 +132,9 @@ class Edgepost:
             return {}
 
     def counted_lost(self) -> int:
-        """Every loss that the agent says it had, the kernel's drops included."""
+        """Every row that the agent says it lost before it was one, the kernel's drops included."""
         (one,) = [one for one in self.status()["collectors"] if one["name"] == "syslog"]
-        return sum(one["drops"].values())
+        return sum(one["drops"][name] for name, meaning in one["reasons"].items() if meaning["is_in_rows"])
 
     def stop(self) -> None:
         """End everything, the near end first."""

@@ -16,6 +16,13 @@ DISK: Final = 74
 CONFIG: Final = 78
 
 
+ASK_SECONDS: Final = 40.0  # more than the receiver gives itself
+
+
+class NoAnswer(Exception):
+    """A receiver runs on the folder, and does not answer."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -72,11 +79,12 @@ def _receive(given: argparse.Namespace) -> int:
 
 
 def _ledger(folder: Path, *, as_json: bool) -> int:
-    from center.ledger import show_ledger
+    from center.memory import Unknown
+    from center.show import show_ledger
 
     try:
         ledger = _ask(folder / "center.sock") or _read(folder)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, Unknown, NoAnswer) as error:
         print(f"edgepost-center: {folder}: {error}", file=sys.stderr)
         return DISK
     print(json.dumps(ledger) if as_json else show_ledger(ledger))
@@ -84,17 +92,29 @@ def _ledger(folder: Path, *, as_json: bool) -> int:
 
 
 def _ask(path: Path) -> dict[str, Any] | None:
-    """Ask the receiver that runs; None when none does."""
+    """Ask the receiver that runs; None when none does.
+
+    Raises:
+        NoAnswer: one runs, and does not answer, or cannot.
+    """
     with socket.socket(socket.AF_UNIX) as asked:
-        asked.settimeout(10)
+        asked.settimeout(ASK_SECONDS)
         try:
             asked.connect(str(path))
         except (FileNotFoundError, ConnectionRefusedError):
             return None
-        asked.sendall(b"ledger\n")
-        with asked.makefile("rb") as answer:
-            line = answer.readline()
-    return json.loads(line) if line else None
+        try:
+            asked.sendall(b"ledger\n")
+            with asked.makefile("rb") as answer:
+                line = answer.readline()
+        except TimeoutError:
+            raise NoAnswer(f"the receiver has not answered for {ASK_SECONDS:.0f} s: is its disk stuck?") from None
+    if not line.endswith(b"\n"):
+        raise NoAnswer("the receiver ended without an answer; look into its journal, and ask again")
+    found: dict[str, Any] = json.loads(line)
+    if "error" in found:
+        raise NoAnswer(str(found["error"]))
+    return found
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -103,7 +123,12 @@ def _read(folder: Path) -> dict[str, Any]:
 
     if not (folder / "receive.db").exists():
         raise FileNotFoundError("no receive.db here: is this the receiver's folder?")
-    memory = Memory(folder / "receive.db")
+    try:
+        memory = Memory(folder / "receive.db")
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise NoAnswer("a receiver works on it and does not answer at its socket; look into its journal") from None
+        raise
     try:
         return make_ledger(memory)
     finally:

@@ -1,187 +1,224 @@
 """Commit: which batches are new, the sink, then the memory; only then anybody is told.
 
-    batch ──known?──► repeat, or conflict (kept in refused/)
-      └─new──► rows decoded ──► sink.write ──► sink.sync ──► memory.commit ──► committed
+    batch ──known?──► repeat, or conflict (its bytes go to refused/, its declarations count)
+      └─new──► rows decoded ──► sink ───┐
+    unread ──────► refused/ ────────────┴─► sync ──► memory ──► committed, rejected, refused
 
-Everything here runs on one thread of its own; the loop only waits.
+One group is one sync a file and one transaction. If any of it fails, nothing of the group is promised: the answer is
+`later` for all, and the folder is opened again, at its committed positions. Everything here runs on one thread of its
+own; the loop only waits.
 """
 
 import asyncio
 import logging
-import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from center.memory import Declared, Memory
-from center.sinks import Sink, make_sink
-from wire.batch import Batch, Refused, decode_rows
-from wire.declared import read_declared
-from wire.receipts import COMMITTED, LATER, REJECTED, REPEAT
-from wire.receive import Outcome
-from wire.state import State, encode_state
+from center.folder import DISK_ERRORS, Folder, is_of_the_disk
+from center.lock import hold, release
+from center.memory import REFUSED as REFUSED_HERE
+from center.memory import Change, Lost, Memory
+from wire.batch import Batch, Refused, decode_rows, encode_payload
+from wire.declared import AGENT_STREAM, read_declared, read_unclean_stops
+from wire.names import BatchName
+from wire.receipts import COMMITTED, LATER, REFUSED, REJECTED, REPEAT
+from wire.receive import Heard, Outcome, Received, Unread
 
-REFUSED_BYTES: Final = 256 << 20  # kept in refused/; beyond it the oldest go
+DISK: Final = "disk"
+MOST_STATES: Final = 10_000  # that wait for a disk that fails; senders tell theirs again
 _T = TypeVar("_T")
 log = logging.getLogger("edgepost.center")
 
 
 class Commit:
-    """Owns the sink and the memory of one folder."""
+    """Owns one folder, and the thread that works on it."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
-        self._folder = folder
+    def __init__(self, path: Path, kind: str) -> None:
+        self._path = path
         self._kind = kind
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
-        self._memory: Memory | None = None
-        self._sink: Sink | None = None
-        self._refused = 0
+        self._lock: int | None = None
+        self._folder: Folder | None = None
+        self._heard: list[Heard] = []
         self.problem: str | None = None
 
     async def open(self) -> None:
-        """Open memory and sink.
+        """Lock the folder, open sink and memory.
 
         Raises:
-            OSError, sqlite3.Error: the folder cannot be used.
+            FolderHeld: another receiver works on it.
+            Unknown: its memory is of another version.
+            OSError: it cannot be made or locked. A disk that fails later is a state, and told to whoever sends.
         """
         await self._on_thread(self._open)
 
     def _open(self) -> None:
-        (self._folder / "refused").mkdir(parents=True, exist_ok=True)
-        self._memory = Memory(self._folder / "receive.db")
-        self._sink = make_sink(self._kind, self._folder, positions=self._memory.positions)
+        self._path.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._lock = hold(self._path)
+        try:
+            self._opened()
+        except DISK_ERRORS as error:
+            self._fail(error)
+
+    def _opened(self) -> Folder:
+        if self._folder is None:
+            self._folder = Folder(self._path, self._kind)
+        return self._folder
 
     async def _on_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
-        """Make batches durable; a failing disk is `later` for all that are new, and never a lie."""
-        return await self._on_thread(lambda: self._commit(batches))
+    def hear(self, states: Sequence[Heard]) -> None:
+        """Take states of senders; they are remembered with the next commit that holds."""
+        self._heard += states
+        del self._heard[:-MOST_STATES]
 
-    def _commit(self, batches: Sequence[Batch]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        new: dict[tuple[str, Any], Batch] = {}
+    async def commit(self, received: Sequence[Received]) -> list[Outcome]:
+        """Make a group durable and say what became of each; a failing disk is `later` for all, and never a lie."""
+        return await self._on_thread(lambda: self._commit(received))
+
+    def _commit(self, received: Sequence[Received]) -> list[Outcome]:
+        heard = list(self._heard)
         try:
-            outcomes.extend(self._take(batch, new) for batch in batches)
-            self._make_durable(list(new.values()))
-            self.problem = None
-        except (OSError, sqlite3.Error) as error:
+            folder = self._opened()
+            group = _Group(folder, Change(states=heard))
+            outcomes = [group.take(one) for one in received]
+            folder.commit(group.change)
+        except DISK_ERRORS as error:
             self._fail(error)
-            return [Outcome(LATER, "disk") if one.outcome == COMMITTED else one for one in outcomes] + [
-                Outcome(LATER, "disk")
-            ] * (len(batches) - len(outcomes))
+            return [Outcome(LATER, DISK)] * len(received)
+        del self._heard[: len(heard)]
+        if group.change:
+            self._heal()
         return outcomes
-
-    def _take(self, batch: Batch, new: dict[tuple[str, Any], Batch]) -> Outcome:
-        if self._memory is None or self._sink is None:
-            self._open()
-        assert self._memory is not None
-        assert self._sink is not None
-        key = (batch.head.agent, batch.name)
-        twin = new.get(key)
-        if twin is not None or self._memory.knows(*key):
-            known = twin.digest if twin is not None else self._memory.digest_of(batch.name)
-            if known in {None, batch.digest}:
-                return Outcome(REPEAT)
-            self._keep("conflict", batch.head_bytes + batch.body)
-            return Outcome(REJECTED, "conflict")
-        rows: list[list[Any]] = []
-        if self._sink.needs_rows or batch.head.stream == "agent":
-            try:
-                rows = decode_rows(batch)
-            except Refused as refused:
-                self._keep(refused.reason, batch.head_bytes + batch.body)
-                return Outcome(REJECTED, refused.reason)
-        self._sink.write(batch, rows)
-        new[key] = batch
-        return Outcome(COMMITTED)
-
-    def _make_durable(self, new: list[Batch]) -> None:
-        if not new:
-            return
-        assert self._memory is not None
-        assert self._sink is not None
-        declared = [one for batch in new if batch.head.stream == "agent" for one in _declared(batch)]
-        self._memory.commit(new, positions=self._sink.sync(), declared=declared)
-        self._memory.forget_positions(self._sink.rotate())
 
     def _fail(self, error: Exception) -> None:
         """Forget what was written beyond the committed positions, by opening again at the next commit."""
-        log.error("the sink fails, batches are asked for again later: %s", error)
+        if not is_of_the_disk(error):
+            raise error
+        if self.problem != str(error):
+            log.error("nothing is taken until this is mended, agents keep their batches: %s: %s", self._path, error)
         self.problem = str(error)
-        self._close()
+        self._close_folder()
 
-    def _keep(self, reason: str, data: bytes) -> None:
-        """Keep bytes that nobody can read, bounded."""
-        folder = self._folder / "refused"
-        self._refused += 1
-        path = folder / f"{time.time_ns()}-{self._refused}-{reason}.bin"
-        path.write_bytes(data)
-        if self._refused % 100 == 1:
-            _bound(folder)
+    def _heal(self) -> None:
+        if self.problem is not None:
+            log.info("batches are taken again: %s works", self._path)
+        self.problem = None
 
-    async def keep_refused(self, topic: str, payload: bytes, reason: str) -> None:
-        """Keep a payload that could not be read."""
-        del topic  # it is in the log; the bytes are what matters
+    async def tend(self) -> None:
+        """Finish old files and forget old digests; to be called each minute."""
 
-        def keep() -> None:
+        def tend() -> None:
             try:
-                self._keep(reason, payload)
-            except OSError as error:
+                self._opened().tend()
+            except DISK_ERRORS as error:
                 self._fail(error)
 
-        await self._on_thread(keep)
-
-    async def hear_state(self, site: str, sender: str, state: State) -> None:
-        """Keep a sender's last state, for the ledger."""
-
-        def hear() -> None:
-            try:
-                if self._memory is not None:
-                    spans = [(span.epoch, span.lane, span.last) for span in state.spans]
-                    self._memory.hear(site, sender, encode_state(state), spans=spans)
-            except sqlite3.Error as error:
-                self._fail(error)
-
-        await self._on_thread(hear)
+        await self._on_thread(tend)
 
     async def with_memory(self, work: Callable[[Memory], _T]) -> _T:
-        """Read from the memory on its thread."""
+        """Read from the memory on its thread.
 
-        def read() -> _T:
-            if self._memory is None:
-                self._open()
-            assert self._memory is not None
-            return work(self._memory)
-
-        return await self._on_thread(read)
+        Raises:
+            OSError, sqlite3.Error: the folder cannot be used.
+        """
+        return await self._on_thread(lambda: work(self._opened().memory))
 
     async def close(self) -> None:
-        """Close sink and memory."""
+        """Close the folder and let it go."""
         await self._on_thread(self._close)
         self._thread.shutdown()
 
     def _close(self) -> None:
-        sink, memory, self._sink, self._memory = self._sink, self._memory, None, None
-        if sink is not None:
-            sink.close()
-        if memory is not None:
-            memory.close()
+        self._close_folder()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            release(lock)
+
+    def _close_folder(self) -> None:
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            folder.close()
 
 
-def _declared(batch: Batch) -> list[Declared]:
-    """The losses that a batch of the stream `agent` declares."""
-    losses = read_declared(batch.head.columns, decode_rows(batch))
-    return [Declared(batch.head.agent, *loss) for loss in losses]
+class _Group:
+    """One group on its way: what is new in it, and what the transaction will remember."""
 
+    def __init__(self, folder: Folder, change: Change) -> None:
+        self.change = change
+        self._folder = folder
+        self._new: dict[tuple[str, BatchName], Batch] = {}
 
-def _bound(folder: Path) -> None:
-    files = sorted(folder.iterdir())
-    size = sum(file.stat().st_size for file in files)
-    for file in files:
-        if size <= REFUSED_BYTES:
+    def take(self, received: Received) -> Outcome:
+        """Write one batch or payload and say what becomes of it, if the group holds."""
+        return self._take_unread(received) if isinstance(received, Unread) else self._take(received)
+
+    def _take(self, batch: Batch) -> Outcome:
+        known = self._known(batch)
+        if known is not None:
+            return known
+        rows: list[list[Any]] = []
+        if self._folder.sink.needs_rows or batch.head.stream == AGENT_STREAM:
+            try:
+                rows = decode_rows(batch)
+            except Refused as refused:
+                return self._take_unread(_unread(batch, refused.reason, is_missing=True))
+        self._folder.sink.write(batch, rows)
+        self._new[batch.head.agent, batch.name] = batch
+        self.change.batches.append(batch)
+        self._declare(batch, rows)
+        return Outcome(COMMITTED)
+
+    def _known(self, batch: Batch) -> Outcome | None:
+        """Say repeat or conflict of a name that is here, or in this group; None of a new one."""
+        agent, memory = batch.head.agent, self._folder.memory
+        twin = self._new.get((agent, batch.name))
+        if twin is None and not memory.knows(agent, batch.name):
+            return None
+        known = memory.digest_of(agent, batch.name) if twin is None else twin.digest
+        if known in {None, batch.digest}:
+            return Outcome(REPEAT)
+        self._take_unread(_unread(batch, "conflict", is_missing=False))
+        self._declare_of_conflict(batch)
+        return Outcome(REJECTED, "conflict")
+
+    def _declare_of_conflict(self, batch: Batch) -> None:
+        """What is rejected is never sent again, so what it declares lost must count now, or it would show as missing."""
+        if batch.head.stream != AGENT_STREAM:
             return
-        size -= file.stat().st_size
-        file.unlink()
+        try:
+            self._declare(batch, decode_rows(batch))
+        except Refused as refused:
+            log.warning("declarations of %s are lost with a batch that is %s", batch.head.agent, refused.reason)
+
+    def _declare(self, batch: Batch, rows: Sequence[Sequence[Any]]) -> None:
+        """Take from the stream `agent` what the ledger must know."""
+        if batch.head.stream != AGENT_STREAM:
+            return
+        agent, columns = batch.head.agent, batch.head.columns
+        self.change.lost += [
+            Lost((agent, one.epoch, one.lane), one.first_seq, one.last_seq, one.reason)
+            for one in read_declared(columns, rows)
+        ]
+        self.change.stops += [(agent, stop) for stop in read_unclean_stops(columns, rows)]
+
+    def _take_unread(self, unread: Unread) -> Outcome:
+        """Keep the bytes; a batch whose name can be read will not arrive, and that is no gap in its agent's account."""
+        self._folder.refused.keep(unread.payload, reason=unread.reason, topic=unread.topic)
+        if unread.reason == "digest":
+            return Outcome(REFUSED, unread.reason)
+        if unread.name is not None and unread.agent is not None:
+            epoch, lane, seq = unread.name
+            self.change.lost.append(Lost((unread.agent, epoch, lane), seq, seq, unread.reason, REFUSED_HERE))
+        return Outcome(REJECTED, unread.reason)
+
+
+def _unread(batch: Batch, reason: str, *, is_missing: bool) -> Unread:
+    """A batch as a payload that is not taken; `is_missing` tells that no other bytes have come under its name."""
+    payload = encode_payload(batch.hop, digest=batch.digest, head=batch.head_bytes, body=batch.body)
+    topic = f"{batch.head.site}/{batch.hop.sender}/{batch.head.stream}"
+    agent = batch.head.agent if is_missing else None
+    return Unread(topic, payload, reason, batch.name, batch.digest, agent)

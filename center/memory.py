@@ -1,193 +1,244 @@
 """What a receiver remembers: which batches it has, whose rows, what was declared lost, and how far its files hold.
 
-`receive.db` lies beside the sink, and changes in one transaction after the sink has synced: names, counts and file
-positions together. Names are kept as ranges for ever; digests for some days, so that a repeat (same bytes) is told
-from a conflict (other bytes under the same name). One connection, on one thread (`agent/buffer` has the reasons).
+`receive.db` lies beside the sink, and changes in one transaction after the sink has synced: names, counts, states and
+file positions together. Names are kept as ranges for ever; digests for some days, so that a repeat (same bytes) is
+told from a conflict (other bytes under the same name). Start-up and memory do not depend on how much is remembered:
+ranges are read when a batch of their span comes.
+
+    agent, epoch, lane ──► span ──► ranges of seq that arrived      (`center/names.py`)
+                                └─► ranges declared lost, or refused here
+
+One connection, on one thread (`agent/buffer` has the reasons).
 """
 
 import sqlite3
 import time
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from center.names import Names, Span
+from center.refused import Tallies, Tally
+from center.states import States
 from wire.batch import Batch
+from wire.declared import UncleanStop
 from wire.names import BatchName
+from wire.receive import Heard
 
 FORMAT: Final = 1
 DIGEST_DAYS: Final = 7
+LOCK_SECONDS: Final = 5.0  # while somebody reads the ledger out of the file of a receiver that just starts
+FORGET_ROWS: Final = 20_000  # digests forgotten in one transaction, about 50 ms
+REFUSED: Final = "refused"  # what was lost by our own word; everything else was declared by its agent
+DECLARED: Final = "declared"
 _PRAGMAS: Final = (
+    "locking_mode=EXCLUSIVE",
     "journal_mode=WAL",
     "synchronous=FULL",
-    "locking_mode=EXCLUSIVE",
     "trusted_schema=OFF",
     "mmap_size=0",
 )
 _SCHEMA: Final = """
-CREATE TABLE range(agent TEXT, epoch BLOB, lane INTEGER, first INTEGER, last INTEGER NOT NULL,
-                   PRIMARY KEY(agent, epoch, lane, first)) WITHOUT ROWID;
-CREATE TABLE digest(epoch BLOB, lane INTEGER, seq INTEGER, digest BLOB NOT NULL, at INTEGER NOT NULL,
-                    PRIMARY KEY(epoch, lane, seq)) WITHOUT ROWID;
+CREATE TABLE span(id INTEGER PRIMARY KEY, agent TEXT NOT NULL, epoch BLOB NOT NULL, lane INTEGER NOT NULL,
+                  told INTEGER NOT NULL DEFAULT 0, UNIQUE(agent, epoch, lane));
+CREATE TABLE range(span INTEGER, first INTEGER, last INTEGER NOT NULL, PRIMARY KEY(span, first)) WITHOUT ROWID;
+CREATE TABLE digest(span INTEGER, seq INTEGER, digest BLOB NOT NULL, at INTEGER NOT NULL,
+                    PRIMARY KEY(span, seq)) WITHOUT ROWID;
+CREATE INDEX digest_at ON digest(at);
+CREATE TABLE lost(span INTEGER, first INTEGER, last INTEGER NOT NULL, why TEXT, reason TEXT,
+                  PRIMARY KEY(span, why, first)) WITHOUT ROWID;
 CREATE TABLE rows(agent TEXT, stream TEXT, rows INTEGER NOT NULL, PRIMARY KEY(agent, stream)) WITHOUT ROWID;
 CREATE TABLE state(agent TEXT PRIMARY KEY, site TEXT, at INTEGER, payload BLOB) WITHOUT ROWID;
-CREATE TABLE told(agent TEXT, epoch BLOB, lane INTEGER, last INTEGER NOT NULL,
-                  PRIMARY KEY(agent, epoch, lane)) WITHOUT ROWID;
-CREATE TABLE declared(agent TEXT, epoch BLOB, lane INTEGER, first INTEGER, last INTEGER, rows INTEGER, reason TEXT,
-                      PRIMARY KEY(agent, epoch, lane, first)) WITHOUT ROWID;
+CREATE TABLE unclean(agent TEXT, first_ns INTEGER, last_ns INTEGER, PRIMARY KEY(agent, first_ns, last_ns)) WITHOUT ROWID;
 CREATE TABLE position(file TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE refused(reason TEXT PRIMARY KEY, kept INTEGER NOT NULL DEFAULT 0, kept_bytes INTEGER NOT NULL DEFAULT 0,
+                     discarded INTEGER NOT NULL DEFAULT 0, discarded_bytes INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE gone(file TEXT PRIMARY KEY) WITHOUT ROWID;
 """
-Span = tuple[str, bytes, int]
 
 
-class Declared(NamedTuple):
-    """A loss that its agent declared: a range of seq, both ends included."""
+class Unknown(Exception):
+    """A memory of another format: it is left alone. The text says what to do."""
 
-    agent: str
-    epoch: bytes
-    lane: int
+
+class Lost(NamedTuple):
+    """A range of seq that will not arrive, both ends included: declared by its agent, or refused here."""
+
+    span: Span
     first: int
     last: int
-    rows: int
     reason: str
+    why: str = DECLARED
 
 
-class Ranges:
-    """Whole numbers as sorted, disjoint ranges."""
+@dataclass(slots=True)
+class Change:
+    """What one transaction remembers."""
 
-    def __init__(self) -> None:
-        self.firsts: list[int] = []
-        self.lasts: list[int] = []
+    batches: list[Batch] = field(default_factory=list)
+    positions: dict[str, int] = field(default_factory=dict)
+    lost: list[Lost] = field(default_factory=list)
+    stops: list[tuple[str, UncleanStop]] = field(default_factory=list)
+    refused: Tallies = field(default_factory=dict)
+    states: Sequence[Heard] = ()
 
-    def __contains__(self, number: int) -> bool:
-        at = bisect_right(self.firsts, number) - 1
-        return at >= 0 and number <= self.lasts[at]
-
-    def add(self, first: int, last: int) -> list[int]:
-        """Add a range that is not here yet; give the firsts of ranges that it has swallowed."""
-        at = bisect_right(self.firsts, first)
-        gone = []
-        if at and self.lasts[at - 1] + 1 == first:
-            at -= 1
-            first = self.firsts[at]
-            self.lasts[at] = last
-        else:
-            self.firsts.insert(at, first)
-            self.lasts.insert(at, last)
-        if at + 1 < len(self.firsts) and self.firsts[at + 1] == last + 1:
-            gone.append(self.firsts.pop(at + 1))
-            self.lasts[at] = self.lasts.pop(at + 1)
-        return gone
+    def __bool__(self) -> bool:
+        return bool(self.batches or self.positions or self.lost or self.stops or self.refused or self.states)
 
 
 class Memory:
     """The one connection to `receive.db`."""
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(path)
+        except BaseException:
+            self._db.close()
+            raise
+        self._names = Names(self._db)
+        self._states = States(self._db)
+
+    def _prepare(self, path: Path) -> None:
         for pragma in _PRAGMAS:
             self._db.execute(f"PRAGMA {pragma}")
-        if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+        found = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if found == 0:
             self._db.executescript(f"BEGIN EXCLUSIVE;{_SCHEMA}PRAGMA user_version={FORMAT};COMMIT")
-        self.ranges: dict[Span, Ranges] = {}
-        for agent, epoch, lane, first, last in self._db.execute(
-            "SELECT * FROM range ORDER BY agent, epoch, lane, first"
-        ):
-            self.ranges.setdefault((agent, epoch, lane), Ranges()).add(first, last)
-        self.rows: Counter[tuple[str, str]] = Counter()
-        for agent, stream, rows in self._db.execute("SELECT * FROM rows"):
-            self.rows[agent, stream] = rows
+        elif found != FORMAT:
+            raise Unknown(f"{path} has format {found}, this receiver knows {FORMAT}; use the version that wrote it")
         self.positions: dict[str, int] = dict(self._db.execute("SELECT file, bytes FROM position"))
+
+    # --- names -----------------------------------------------------------------------------------------------------
 
     def knows(self, agent: str, name: BatchName) -> bool:
         """Tell whether a batch of that name was committed."""
-        ranges = self.ranges.get((agent, name.epoch, name.lane))
-        return ranges is not None and name.seq in ranges
+        return self._names.knows((agent, name.epoch, name.lane), name.seq)
 
-    def digest_of(self, name: BatchName) -> bytes | None:
+    def digest_of(self, agent: str, name: BatchName) -> bytes | None:
         """The digest under which a name was committed, while it is remembered."""
-        row = self._db.execute("SELECT digest FROM digest WHERE epoch = ? AND lane = ? AND seq = ?", name).fetchone()
-        return None if row is None else bytes(row[0])
+        return self._names.digest_of((agent, name.epoch, name.lane), name.seq)
 
-    def commit(
-        self, batches: Sequence[Batch], *, positions: Mapping[str, int], declared: Sequence[Declared] = ()
-    ) -> None:
-        """Remember batches that the sink holds now, in one transaction with its positions."""
+    def commit(self, change: Change) -> None:
+        """Remember what the sink holds now, in one transaction with its positions."""
+        self._names.trim()
+        if not change:
+            return
         now = time.time_ns()
-        rows: Counter[tuple[str, str]] = Counter()
-        for batch in batches:
-            rows[batch.head.agent, batch.head.stream] += batch.head.rows
-        execute, many = self._db.execute, self._db.executemany
+        execute = self._db.execute
         execute("BEGIN IMMEDIATE")
         try:
-            self._add_names(batches)
-            many("INSERT OR REPLACE INTO digest VALUES (?,?,?,?,?)", [(*one.name, one.digest, now) for one in batches])
-            many(
-                "INSERT INTO rows VALUES (?,?,?) ON CONFLICT DO UPDATE SET rows = rows + excluded.rows",
-                [(*key, number) for key, number in rows.items()],
-            )
-            many("INSERT OR REPLACE INTO position VALUES (?,?)", list(positions.items()))
-            many("INSERT OR REPLACE INTO declared VALUES (?,?,?,?,?,?,?)", declared)
+            self._names.add(change.batches, now=now)
+            self._write(change)
+            self._states.hear(change.states, names=self._names, now=now)
             execute("COMMIT")
         except BaseException:
+            self._names.forget()
             if self._db.in_transaction:
                 execute("ROLLBACK")
             raise
-        self.rows.update(rows)
-        self.positions.update(positions)
+        self.positions.update(change.positions)
 
-    def _add_names(self, batches: Sequence[Batch]) -> None:
-        changed: dict[tuple[Span, int], int] = {}
-        gone: list[tuple[Any, ...]] = []
-        for batch in batches:
-            span = (batch.head.agent, batch.name.epoch, batch.name.lane)
-            ranges = self.ranges.setdefault(span, Ranges())
-            for first in ranges.add(batch.name.seq, batch.name.seq):
-                gone.append((*span, first))
-                changed.pop((span, first), None)
-            at = bisect_right(ranges.firsts, batch.name.seq) - 1
-            changed[span, ranges.firsts[at]] = ranges.lasts[at]
-        self._db.executemany("DELETE FROM range WHERE agent = ? AND epoch = ? AND lane = ? AND first = ?", gone)
-        self._db.executemany(
-            "INSERT OR REPLACE INTO range VALUES (?,?,?,?,?)",
-            [(*span, first, last) for (span, first), last in changed.items()],
+    def _write(self, change: Change) -> None:
+        rows: Counter[tuple[str, str]] = Counter()
+        for batch in change.batches:
+            rows[batch.head.agent, batch.head.stream] += batch.head.rows
+        many = self._db.executemany
+        many(
+            "INSERT INTO rows VALUES (?,?,?) ON CONFLICT DO UPDATE SET rows = rows + excluded.rows",
+            [(*key, number) for key, number in rows.items()],
+        )
+        many("INSERT OR REPLACE INTO position VALUES (?,?)", list(change.positions.items()))
+        many(
+            "INSERT INTO lost VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET last = max(last, excluded.last)",
+            [(self._names.id_of(one.span), one.first, one.last, one.why, one.reason) for one in change.lost],
+        )
+        many("INSERT OR IGNORE INTO unclean VALUES (?,?,?)", [(agent, *stop) for agent, stop in change.stops])
+        many(
+            "INSERT INTO refused(reason, kept, kept_bytes) VALUES (?,?,?) ON CONFLICT DO UPDATE"
+            " SET kept = kept + excluded.kept, kept_bytes = kept_bytes + excluded.kept_bytes",
+            [(reason, *tally) for reason, tally in change.refused.items()],
         )
 
     def forget_positions(self, files: Sequence[str]) -> None:
         """Forget files that are finished."""
-        self._db.executemany("DELETE FROM position WHERE file = ?", [(file,) for file in files])
+        if files:
+            self._db.executemany("DELETE FROM position WHERE file = ?", [(file,) for file in files])
         for file in files:
             self.positions.pop(file, None)
 
-    def forget_digests(self) -> None:
-        """Forget digests older than `DIGEST_DAYS`; the names stay."""
-        self._db.execute("DELETE FROM digest WHERE at < ?", (time.time_ns() - DIGEST_DAYS * 86_400 * 10**9,))
-
-    def hear(self, site: str, agent: str, payload: bytes, *, spans: Sequence[tuple[bytes, int, int]]) -> None:
-        """Keep an agent's last state, and the greatest seq it ever told of in each (epoch, lane).
-
-        A store that was put back from a copy tells less than before; what it no longer knows of must not be forgotten.
-        """
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("INSERT OR REPLACE INTO state VALUES (?,?,?,?)", (agent, site, time.time_ns(), payload))
-        self._db.executemany(
-            "INSERT INTO told VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET last = max(last, excluded.last)",
-            [(agent, *span) for span in spans],
+    def forget_digests(self) -> int:
+        """Forget digests older than `DIGEST_DAYS`, at most `FORGET_ROWS` of them; the names stay. Give how many."""
+        before = time.time_ns() - DIGEST_DAYS * 86_400 * 10**9
+        forgotten = self._db.execute(
+            "DELETE FROM digest WHERE (span, seq) IN (SELECT span, seq FROM digest WHERE at < ? ORDER BY at LIMIT ?)",
+            (before, FORGET_ROWS),
         )
-        self._db.execute("COMMIT")
+        return forgotten.rowcount
 
-    def told(self) -> dict[Span, int]:
-        """The greatest seq that each agent ever told of, by (agent, epoch, lane)."""
-        return {(agent, epoch, lane): last for agent, epoch, lane, last in self._db.execute("SELECT * FROM told")}
+    # --- refused ---------------------------------------------------------------------------------------------------
+
+    def discard(self, file: str, tallies: Tallies) -> None:
+        """Count what a file of `refused/` held, and note that it is to go; only then it may be taken away."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.executemany(
+                "INSERT INTO refused(reason, discarded, discarded_bytes) VALUES (?,?,?) ON CONFLICT DO UPDATE"
+                " SET discarded = discarded + excluded.discarded,"
+                " discarded_bytes = discarded_bytes + excluded.discarded_bytes",
+                [(reason, *tally) for reason, tally in tallies.items()],
+            )
+            self._db.execute("INSERT OR IGNORE INTO gone VALUES (?)", (file,))
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def gone(self) -> list[str]:
+        """Files that were counted as discarded, and may still lie there."""
+        return [file for (file,) in self._db.execute("SELECT file FROM gone")]
+
+    def forget_gone(self, file: str) -> None:
+        """A discarded file has been taken away."""
+        self._db.execute("DELETE FROM gone WHERE file = ?", (file,))
+
+    # --- what the ledger asks --------------------------------------------------------------------------------------
+
+    def spans(self) -> Iterator[tuple[Span, int, int]]:
+        """Every span, with its number and the greatest seq that its agent ever told of, sorted."""
+        for number, agent, epoch, lane, told in self._db.execute("SELECT * FROM span ORDER BY agent, epoch, lane"):
+            yield (agent, epoch, lane), number, told
+
+    def arrived(self, number: int) -> list[tuple[int, int]]:
+        """Ranges of seq that arrived, of the span with that number, sorted and disjoint."""
+        return self._db.execute("SELECT first, last FROM range WHERE span = ? ORDER BY first", (number,)).fetchall()
+
+    def lost(self, number: int, why: str) -> list[tuple[int, int]]:
+        """Ranges of seq that are declared lost, or refused, sorted; they may overlap."""
+        found = self._db.execute(
+            "SELECT first, last FROM lost WHERE span = ? AND why = ? ORDER BY first", (number, why)
+        )
+        return found.fetchall()
+
+    def rows(self) -> list[tuple[str, str, int]]:
+        """Agent, stream, and how many rows were committed."""
+        return self._db.execute("SELECT * FROM rows ORDER BY agent, stream").fetchall()
 
     def states(self) -> list[tuple[str, str, int, bytes]]:
         """Agent, site, when it was heard, and its last state as bytes."""
         return self._db.execute("SELECT agent, site, at, payload FROM state ORDER BY agent").fetchall()
 
-    def declared(self) -> list[Declared]:
-        """Every loss that was declared."""
-        return [Declared(*row) for row in self._db.execute("SELECT * FROM declared")]
+    def stops(self) -> list[tuple[str, int, int]]:
+        """Agent, first_ns and last_ns of every unclean stop."""
+        return self._db.execute("SELECT * FROM unclean ORDER BY agent, first_ns").fetchall()
+
+    def refused(self) -> Mapping[str, tuple[Tally, Tally]]:
+        """By reason: what was kept of what was refused, and how much of that was discarded since."""
+        found = self._db.execute("SELECT * FROM refused ORDER BY reason").fetchall()
+        return {reason: (Tally(*numbers[:2]), Tally(*numbers[2:])) for reason, *numbers in found}
 
     def close(self) -> None:
         """Close the connection."""

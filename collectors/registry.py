@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from collectors.sink import Sink, Stream
+from collectors.sink import Reason, Sink, Stream
 from collectors.syslog import config as syslog
+from collectors.syslog import reasons as syslog_reasons
 from collectors.syslog import rows as syslog_rows
 
 Collect = Callable[[Any, Sink], Awaitable[None]]
@@ -24,6 +25,7 @@ class Collector:
         config: a frozen, keyword-only msgspec Struct tagged with that name, with a unique `name` per instance.
         collect: "module:function" of the coroutine function `collect(config, sink)` that runs until cancelled.
         streams: what it puts.
+        reasons: what it counts by.
         parse: "module:function" behind `edgepost parse`, or None.
         commands: "module:function" of each verb it adds to the command line.
     """
@@ -32,6 +34,7 @@ class Collector:
     config: type[Any]
     collect: str
     streams: tuple[Stream, ...]
+    reasons: tuple[Reason, ...] = ()
     parse: str | None = None
     commands: tuple[str, ...] = ()
 
@@ -42,6 +45,7 @@ COLLECTORS: tuple[Collector, ...] = (
         config=syslog.Syslog,
         collect="collectors.syslog.collect:collect",
         streams=(syslog_rows.SYSLOG,),
+        reasons=syslog_reasons.REASONS,
         parse="collectors.syslog.explain:explain",
     ),
 )

@@ -6,6 +6,7 @@ that no suite is lost in silence.
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ PACKAGE_OF = {
     "rsyslogd": "rsyslog",
     "logger": "bsdutils",
     "ip": "iproute2",
+    "systemd-socket-activate": "systemd",
+    "unshare": "util-linux",
 }
 TREE = Path(__file__).resolve().parents[1]
 
@@ -60,3 +63,9 @@ def samples() -> Path:
     if not folder:
         pytest.skip("EDGEPOST_SAMPLES names no folder of samples")
     return Path(folder)
+
+
+@pytest.fixture(name="leave_out")
+def leave_out_fixture() -> Callable[[str], None]:
+    """Leave a test out for a reason that no program on PATH tells."""
+    return leave_out

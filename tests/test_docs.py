@@ -2,13 +2,13 @@
 
 import argparse
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from parts.pages import DOCS, TREE, documented, page, rows
 
 from agent import cli as agent_cli
 from agent.events import AGENT
@@ -18,31 +18,8 @@ from center.settings import Settings as CenterSettings
 from collectors.registry import COLLECTORS
 from wire.yaml.schema import structs_of
 
-TREE = Path(__file__).resolve().parents[1]
-DOCS = TREE / "docs"
 COLLECTOR_STRUCTS = {struct: collector.name for collector in COLLECTORS for struct in structs_of(collector.config)}
 PAGES = sorted([*TREE.glob("*.md"), *DOCS.rglob("*.md"), *TREE.glob("bench/*.md")])
-
-
-@cache
-def page(name: str) -> str:
-    return (DOCS / name).read_text(encoding="utf-8")
-
-
-def rows(text: str) -> Iterator[list[str]]:
-    """Give the cells of every table row."""
-    for line in text.splitlines():
-        if line.startswith("|"):
-            yield [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-
-
-def documented(text: str) -> dict[str, list[list[str]]]:
-    """Give the rows of a page by what stands in code in their first cell."""
-    found: dict[str, list[list[str]]] = {}
-    for cells in rows(text):
-        for name in re.findall(r"`([^`]+)`", cells[0]):
-            found.setdefault(name, []).append(cells)
-    return found
 
 
 # ---- options ----

@@ -20,7 +20,11 @@ TREE = Path(__file__).resolve().parents[1]
 PACKAGES = ("agent", "center", "collectors", "wire")
 PROJECT = tomllib.loads((TREE / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = {name: TREE / "requirements" / f"{name}.txt" for name in ("run", "demo", "dev")}
-IMPORT_NAMES = {"PyYAML": "yaml", "paho-mqtt": "paho"}  # where a distribution is imported by another name
+IMPORT_NAMES = {
+    "google-re2": "re2",
+    "PyYAML": "yaml",
+    "paho-mqtt": "paho",
+}  # where a distribution is imported by another name
 
 
 def python_files(*folders: str) -> list[Path]:

@@ -12,6 +12,7 @@ A connection is used once. Whatever ends it ends every publish, subscription and
 
 import asyncio
 import logging
+import math
 from collections import deque
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -245,8 +246,10 @@ class Client(aiomqtt.Client):
             Disconnected: it does not answer, or the connection ended first.
         """
         try:
-            codes = await self.subscribe(topic, qos=1)
-        except aiomqtt.MqttError as error:
+            async with asyncio.timeout(self.timeout):
+                # Without a time-out of its own: Python's `wait_for` swallows a cancellation that meets the answer.
+                codes = await self.subscribe(topic, qos=1, timeout=math.inf)
+        except (aiomqtt.MqttError, TimeoutError) as error:
             raise Disconnected(self.why_lost or f"no answer to SUBSCRIBE: {error}") from error
         for code in codes:
             value = code.value if isinstance(code, ReasonCode) else int(code)

@@ -1,6 +1,9 @@
 """The retained state of a sender: its birth, its will, and what it still holds.
 
-    [1, {state, epoch, connection, version, health, spans, confirmed, sent_ns}]    MessagePack
+    [1, {state, epoch, connection, current, version, health, spans, confirmed, sent_ns}]    MessagePack
+
+`epoch` and `connection` together name the connection that speaks. They stay as they are for its length, because the
+will was given to the broker when it began; `current` follows the store.
 
 Because the state names the first held and the last committed seq of each epoch and lane, a hole at the center is
 waiting, declared lost, or an alarm, and never a guess (`docs/wire-format.md`, section "State").
@@ -52,8 +55,9 @@ class State:
 
     Attributes:
         online: False in a will and in the farewell.
-        epoch: the sender's current one.
-        connection: counts the sender's connections since its start; it tells which `online` an `offline` ends.
+        epoch: the sender's when this connection was opened.
+        connection: counts the sender's connections; with `epoch` it matches an `offline` to its `online`.
+        current: the epoch under which batches are named now; empty when it is still `epoch`.
         health: `healthy`, `degraded` or `down`, empty when not told.
         spans: one for each epoch and lane that has batches, oldest first.
         confirmed: rows whose custody ended with a receipt, by stream, since the account began.
@@ -63,16 +67,22 @@ class State:
     online: bool
     epoch: bytes
     connection: int
+    current: bytes = b""
     version: str = ""
     health: str = ""
     spans: tuple[Span, ...] = ()
     confirmed: Mapping[str, int] = field(default_factory=dict)
     sent_ns: int = 0
 
+    @property
+    def naming(self) -> bytes:
+        """The epoch under which batches are named now."""
+        return self.current or self.epoch
+
 
 def encode_state(state: State) -> bytes:
     """Encode a state, with the newest `MAX_SPANS` spans."""
-    said = {
+    said: dict[str, object] = {
         "state": ONLINE if state.online else OFFLINE,
         "epoch": state.epoch,
         "connection": state.connection,
@@ -82,6 +92,8 @@ def encode_state(state: State) -> bytes:
         "confirmed": dict(state.confirmed),
         "sent_ns": state.sent_ns,
     }
+    if state.current:
+        said["current"] = state.current
     return _encode((VERSION, said))
 
 
@@ -103,6 +115,7 @@ def decode_state(payload: bytes) -> State:
         online=said["state"] == ONLINE,
         epoch=read_bytes(said.get("epoch"), "epoch", EPOCH_BYTES),
         connection=read_integer(said.get("connection"), "connection", UNSIGNED),
+        current=read_bytes(said["current"], "current", EPOCH_BYTES) if "current" in said else b"",
         version=read_text(said.get("version", ""), "version"),
         health=read_text(said.get("health", ""), "health"),
         spans=_read_spans(said.get("spans", [])),

@@ -86,6 +86,11 @@ def human_bytes(count: float) -> str:
     return f"{size:.{0 if unit == 0 or abs(size) >= 9.95 else 1}f} {_SIZES[unit]}"
 
 
+def human_count(count: int, unit: str) -> str:
+    """Write a number with its unit, which is a plural in -s: `1,203 datagrams`, `1 connection`."""
+    return f"{count:,} {unit.removesuffix('s') if count == 1 else unit}"
+
+
 def human_seconds(seconds: float) -> str:
     """Write a duration in one unit, short enough for a table: `350 ms`, `4.2 s`, `90 s`, `45 min`, `12 h`, `9 d`."""
     if abs(seconds) < 0.9995:

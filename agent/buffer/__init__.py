@@ -21,7 +21,7 @@ memory, forwarded under the same custody, and written once the store opens again
 | loop   | `newest.py`   | the newest 4 MiB in memory; `rates.py`: bytes per second of each lane    |
 | thread | `writer.py`   | the queue of requests, and how an error that is no state ends the process |
 | thread | `keeper.py`   | opening, commits, fail-over to memory and back, eviction                |
-| thread | `read.py`     | reads, digests verified                                                 |
+| thread | `read.py`     | reads, digests verified; `parked.py`: what is kept and not sent          |
 | thread | `pack.py`     | compress, halve by rows; `naming.py`: epoch, seq, key, head, digest      |
 | thread | `waiting.py`  | what waits for a transaction that holds; `memory.py`: batches without a disk |
 | thread | `room.py`     | limits, shares, who is evicted; `reserve.py`: room of our own            |
@@ -36,6 +36,6 @@ The file is specified in `docs/buffer-format.md`.
 
 from agent.buffer.buffer import Buffer
 from agent.buffer.faults import StateDirFailed, StoreHeld
-from agent.buffer.rows import BufferSettings, Held, Origin, Sealed
+from agent.buffer.rows import BufferSettings, Held, NotRead, Origin, Sealed
 
-__all__ = ["Buffer", "BufferSettings", "Held", "Origin", "Sealed", "StateDirFailed", "StoreHeld"]
+__all__ = ["Buffer", "BufferSettings", "Held", "NotRead", "Origin", "Sealed", "StateDirFailed", "StoreHeld"]

@@ -1,26 +1,29 @@
 """The buffer's facade on the loop: futures for commits, the newest batches in memory, marks, and what status shows."""
 
 import asyncio
+import logging
 import os
 import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from agent.buffer import lock, read
+from agent.buffer import lock, parked, read
+from agent.buffer.connection import Step, no_step
 from agent.buffer.keeper import Keeper
 from agent.buffer.newest import Newest
 from agent.buffer.rates import Rates
-from agent.buffer.rows import BufferSettings, Changes, Done, Held, Origin, Sealed
+from agent.buffer.rows import BufferSettings, Changes, Done, Held, NotRead, Origin, Sealed
 from agent.buffer.salvage import Salvage
-from agent.buffer.store import Step, no_step
 from agent.buffer.view import View, lane_facts, look, marks_of, problem_of, spans_of
 from agent.buffer.writer import Writer
 from wire.state import Span
 
 DISCARD_SECONDS: Final = 1.0
+log = logging.getLogger("edgepost.buffer")
 _T = TypeVar("_T")
 
 
@@ -31,7 +34,9 @@ class Buffer:
         failed: ends with an exception when the thread met a bug; the process cannot go on then.
         on_committed: new batches can be read.
         on_evicted: batches with these keys are gone.
-        on_rewound: batches came back behind what was read already (salvaged, or under new keys): read from 0 again.
+        on_rewound: batches came back behind what was read already (salvaged, under new keys, or on a disk that could
+            not be read): read from 0 again; what is in flight comes again too, perhaps under another key.
+        on_shrunk: so many rows of a stream were too large for a message, and lost a part of themselves.
         unclean_since_ns: after an unclean stop, the time of the last commit before it; else None.
     """
 
@@ -48,6 +53,7 @@ class Buffer:
         self._discard_timer: asyncio.TimerHandle | None = None
         self._commit_ms: deque[float] = deque(maxlen=256)
         self._rates = Rates()
+        self._parked: dict[str, int] = {}  # batches by reason
         self._oldest_ns: list[int | None] = [None, None, None]
         self._lock: int | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -55,9 +61,10 @@ class Buffer:
         self.on_committed: Callable[[], None] = lambda: None
         self.on_evicted: Callable[[list[int]], None] = lambda _: None
         self.on_rewound: Callable[[], None] = lambda: None
+        self.on_shrunk: Callable[[str, int], None] = lambda _stream, _rows: None
         self.unclean_since_ns: int | None = None
         keeper.on_evicted = lambda keys: self._post(self._forget, keys)
-        keeper.on_rewound = lambda: self._post(self._rewind)
+        keeper.on_rewound = lambda: self._post(self._rewind, tuple(keeper.names.next))
         keeper.on_damaged = self._salvage.start
 
     @classmethod
@@ -88,9 +95,13 @@ class Buffer:
         buffer = cls(keeper, origin=origin)
         buffer._lock = held
         buffer._writer.start()
-        await buffer._ask(keeper.open)
+        opened = buffer._ask(keeper.open)
+        await asyncio.wait([opened])
+        if opened.cancelled():
+            await buffer.failed  # a bug ended the thread: it, not a cancellation, is what the caller has to hear of
         buffer._newest = Newest(buffer._view.next_keys)
         buffer.unclean_since_ns = keeper.unclean_since_ns
+        buffer._count_parked()
         return buffer
 
     # --- between loop and thread -----------------------------------------------------------------------------------
@@ -123,7 +134,12 @@ class Buffer:
 
     def seal(self, sealed: Sealed) -> None:
         """Take a batch; it is compressed at once, and durable with the next commit."""
-        self._writer.ask(lambda: self._keeper.seal(sealed))
+
+        def tell(shrunk: int) -> None:
+            if shrunk:
+                self._post(self.on_shrunk, sealed.stream, shrunk)
+
+        self._writer.ask(lambda: self._keeper.seal(sealed), tell)
 
     def commit(self, marks: Mapping[tuple[str, str], bytes] | None = None) -> "asyncio.Future[list[Held]]":
         """Make all that was sealed so far durable, with these marks.
@@ -139,6 +155,8 @@ class Buffer:
         started = time.monotonic()
         future = self._ask(lambda: self._keeper.commit(changes))
         future.add_done_callback(lambda done: self._note(done, started))
+        if self._parked:
+            self._count_parked()  # some may have ended with this commit
         return future
 
     def _note(self, future: "asyncio.Future[list[Held]]", started: float) -> None:
@@ -163,6 +181,15 @@ class Buffer:
         """Keep a batch but send it no more: it was lost alone three times, or refused twice."""
         self._newest.remove(held.key)
         self._writer.ask(lambda: self._keeper.park(held.key, reason))
+        self._count_parked()
+
+    def _count_parked(self) -> None:
+        """Look how many are parked; while the disk fails the last number stands."""
+
+        def note(counts: dict[str, int] | None) -> None:
+            self._parked = self._parked if counts is None else counts
+
+        self._writer.ask(lambda: parked.count(self._keeper), lambda counts: self._post(note, counts))
 
     def count(self, stream: str, what: str, rows: int) -> None:
         """Account for rows that never became a batch, such as `dropped:intake-full`: received, and at once that."""
@@ -182,8 +209,8 @@ class Buffer:
             self._newest.remove(key)
         self.on_evicted(keys)
 
-    def _rewind(self) -> None:
-        self._newest = Newest(self._view.next_keys)
+    def _rewind(self, next_keys: tuple[int, ...]) -> None:
+        self._newest = Newest(next_keys)
         self.on_rewound()
 
     async def draw_epoch(self) -> None:
@@ -194,14 +221,23 @@ class Buffer:
 
     async def read(self, lane: int, *, after: int, limit_bytes: int) -> list[Held]:
         """Read batches of a lane with keys above `after`, oldest first, up to `limit_bytes` but at least one."""
-        found = self._newest.read(lane, after=after, limit_bytes=limit_bytes)
-        if found is None:
-            found = await self._ask(lambda: read.read(self._keeper, lane, after=after, limit_bytes=limit_bytes))
-        return [held for held in found if held.key not in self._changes.done]
+        while True:
+            found = self._newest.read(lane, after=after, limit_bytes=limit_bytes)
+            if found is None:
+                work = partial(read.read, self._keeper, lane, after=after, limit_bytes=limit_bytes)
+                found = await self._ask(work)
+            held = [one for one in found if one.key not in self._changes.done]
+            if held or not found:
+                return held
+            after = found[-1].key  # all of these have ended, and wait for the next commit
 
-    async def fetch(self, key: int) -> Held | None:
-        """Read one batch again from the disk; None if it is gone or rotten."""
+    async def fetch(self, key: int) -> Held | NotRead:
+        """Read one batch again from the disk, or tell why it cannot be."""
         return await self._ask(lambda: read.fetch(self._keeper, key))
+
+    async def next_parked(self, *, after: int, limit_bytes: int | None) -> Held | None:
+        """Read the next parked batch above a key, no larger than the limit; rotten ones are not given."""
+        return await self._ask(lambda: parked.next_parked(self._keeper, after=after, limit_bytes=limit_bytes))
 
     def marks(self, collector: str) -> dict[str, bytes]:
         """The newest marks of one collector whose rows are in our custody."""
@@ -209,9 +245,15 @@ class Buffer:
 
     async def spans(self) -> tuple[Span, ...]:
         """What each epoch holds in each lane, for the state message; newest epochs last."""
-        return await self._ask(lambda: spans_of(self._keeper))
+        return await self._ask(lambda: spans_of(self._keeper, self._origin.agent))
 
     # --- facts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def sendable_batches(self) -> int:
+        """Batches that are held, not parked, and whose custody has not ended."""
+        lanes = sum(row.batches - row.parked for row in self._view.lanes)
+        return max(0, lanes + self._view.memory_batches - len(self._changes.done))
 
     @property
     def epoch(self) -> bytes:
@@ -231,7 +273,8 @@ class Buffer:
 
     async def refresh(self) -> None:
         """Measure what only the thread may: sizes and ages. For status, before `facts`."""
-        self._oldest_ns = await self._ask(self._keeper.look)
+        self._count_parked()
+        self._oldest_ns = await self._ask(lambda: read.oldest_ns(self._keeper))
 
     def facts(self) -> dict[str, Any]:
         """Everything status shows of the buffer; never blocks."""
@@ -248,6 +291,7 @@ class Buffer:
             "disk_free_bytes": view.disk_free_bytes,
             "epoch": view.epoch.hex(),
             "lanes": self._lane_facts(view),
+            "parked": dict(self._parked),
             "memory_batches": view.memory_batches,
             "memory_bytes": view.memory_bytes,
             "commit_ms": {
@@ -287,6 +331,8 @@ class Buffer:
             await asyncio.wait([self._ask(self._keeper.close)])
             self._writer.end()
         await self._ended
+        if self._view.memory_batches:
+            log.error("%d batches were held in memory only, and end with this process", self._view.memory_batches)
         if self._lock is not None:
             os.close(self._lock)
         if not self.failed.done():

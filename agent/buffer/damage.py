@@ -10,8 +10,10 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
-from agent.buffer.tables import Epoch, LaneRow, Tables, read_spans
+from agent.buffer.tables import LaneRow, Row, Tables, is_sound, read_with
+from wire.names import LANES
 
 DAMAGED: Final = ".damaged"
 SALVAGED: Final = ".salvaged"
@@ -19,11 +21,15 @@ _FAR: Final = 1 << 40  # keys a lane will never count through; where it goes on 
 
 
 def set_aside(path: Path) -> Path:
-    """Move a file and its WAL out of the way; say where to."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    target = _free(path, stamp)
+    """Move a file and its WAL out of the way; say where to. Done again after a kill in between, it goes on."""
+    target = half_aside(path) or _free(path, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
     _move(path, target)
     return target
+
+
+def half_aside(path: Path) -> Path | None:
+    """Where the file was being moved to when a kill came in between; None if it was not."""
+    return next((target for target in waiting(path.parent) if path.exists() and target.samefile(path)), None)
 
 
 def set_done(path: Path) -> None:
@@ -38,42 +44,51 @@ def waiting(folder: Path) -> list[Path]:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a damaged file for reading; its WAL is read too, and neither is written."""
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
     db.execute("PRAGMA trusted_schema=OFF")
+    db.execute("PRAGMA writable_schema=ON")  # else SQLite reads nothing of a file shorter than its header says
     return db
 
 
 def read_tables_of(path: Path) -> Tables:
-    """Read what can be read of the small tables, each for itself."""
+    """Read what can be read of the small tables: every row that makes sense, up to where reading ends."""
     tables = Tables(lanes=[])
     with suppress(sqlite3.Error), closing(connect(path)) as db:
-        with suppress(sqlite3.Error, IndexError, TypeError):
-            tables.lanes = [LaneRow(int(row[1])) for row in db.execute("SELECT * FROM lane ORDER BY lane")]
-        with suppress(sqlite3.Error, IndexError, TypeError):
-            tables.account = {(row[0], row[1], row[2]): (row[3], row[4]) for row in db.execute("SELECT * FROM account")}
-        with suppress(sqlite3.Error, IndexError, TypeError):
-            tables.marks = {(row[0], row[1]): row[2] for row in db.execute("SELECT * FROM mark")}
-        with suppress(sqlite3.Error, IndexError, TypeError):
-            tables.epochs = {bytes(row[1]): Epoch(row[0], *row[2:]) for row in db.execute("SELECT * FROM epoch")}
-            tables.spans = read_spans(db, tables.epochs)
-    if len(tables.lanes) != 3:
+        tables = read_with(db, sound_rows)
+    if len(tables.lanes) != len(LANES):
         start = _FAR * (1 + len(list(path.parent.glob(f"*{SALVAGED}"))) + len(waiting(path.parent)))
-        tables.lanes = [LaneRow(start), LaneRow(start), LaneRow(start)]
+        tables.lanes = [LaneRow(start) for _ in LANES]
     return tables
+
+
+def sound_rows(db: sqlite3.Connection, query: str, *kinds: type) -> list[Row]:
+    """Give the rows of a query that make sense, until reading ends."""
+    found: list[Row] = []
+    with suppress(sqlite3.Error, UnicodeError):
+        found.extend(row for row in db.execute(query) if is_sound(row, *kinds))
+    return found
 
 
 def _free(path: Path, stamp: str) -> Path:
     """A name that is not taken; a second file within one second gets a number."""
     for number in range(1, 1000):
         name = f"{path.stem}-{stamp}{'' if number == 1 else f'-{number}'}"
-        if not any(path.with_name(name + suffix).exists() for suffix in (DAMAGED, SALVAGED)):
+        if not list(path.parent.glob(f"{name}.*")):
             return path.with_name(name + DAMAGED)
     raise FileExistsError(path)
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a file and its WAL; the WAL first, so that no new store ever finds an old one's."""
-    for suffix in ("-wal", ""):
+    """Move a file and its WAL as one: a kill at any point leaves two whole files under one of the names, or both."""
+    with suppress(PermissionError):  # no links on this file system: then by renaming alone
+        for suffix in ("", "-wal"):
+            with suppress(FileNotFoundError, FileExistsError):
+                Path(f"{target}{suffix}").hardlink_to(f"{source}{suffix}")
+    for suffix in ("-wal", ""):  # the WAL first, so that no new store ever finds an old one's
+        old, new = Path(f"{source}{suffix}"), Path(f"{target}{suffix}")
         with suppress(FileNotFoundError):
-            Path(f"{source}{suffix}").rename(f"{target}{suffix}")
+            if new.exists():
+                old.unlink()
+            else:
+                old.rename(new)
     Path(f"{source}-shm").unlink(missing_ok=True)  # made by reading, of no use without its WAL

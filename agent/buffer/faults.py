@@ -8,6 +8,9 @@ from typing import Final, NamedTuple
 
 FULL: Final = "full"
 CORRUPT: Final = "corrupt"
+BUSY: Final = "busy"
+MOVED: Final = "moved"
+WRONG_FILE: Final = "wrong-file"
 DISK_ERRORS: Final = (sqlite3.Error, OSError)
 """What a call that touches the disk may raise; `fault_of` tells which of them are states."""
 
@@ -22,6 +25,10 @@ class StateDirFailed(Exception):
 
 class WrongFile(sqlite3.DatabaseError):
     """The file is whole, but not ours to write: of a later format, or of another program."""
+
+
+class Nonsense(sqlite3.DatabaseError):
+    """SQLite reads the file, but what stands in it cannot be: it is damaged."""
 
 
 class Fault(NamedTuple):
@@ -39,12 +46,14 @@ _QUOTA: Final = Fault(
 _IO: Final = Fault("io-error", "the disk reports I/O errors", "look at `dmesg` and `smartctl -a`; replace the disk")
 _READ_ONLY: Final = Fault("read-only", "the file system is read-only", "look at `dmesg`, then remount it writable")
 _DENIED: Final = Fault("unopenable", "the buffer file cannot be opened", "check owner and mode of the state directory")
-_BUSY: Final = Fault("busy", "another program has the buffer file open", "end it: `fuser -v` on the buffer file")
+_BUSY: Final = Fault(BUSY, "another program has the buffer file open", "end it: `fuser -v` on the buffer file")
 _MOVED: Final = Fault(
-    "moved", "the buffer file was moved or deleted while in use", "leave the state directory to edgepost"
+    MOVED, "the buffer file was moved or deleted while in use", "leave the state directory to edgepost"
 )
 _CORRUPT: Final = Fault(CORRUPT, "the buffer file is damaged", "keep the set-aside file; check disk and power")
 
+_SQLITE_FULL: Final = 13
+_SQLITE_IOERR_WRITE: Final = 778
 _BY_CODE: Final[dict[int, Fault]] = {  # SQLite's result codes, extended or primary (sqlite.org/rescode.html)
     1032: _MOVED,  # SQLITE_READONLY_DBMOVED
     3: _DENIED,
@@ -56,8 +65,10 @@ _BY_CODE: Final[dict[int, Fault]] = {  # SQLite's result codes, extended or prim
     13: _FULL,
     14: _DENIED,
     15: _BUSY,
+    18: _CORRUPT,  # SQLITE_TOOBIG: a length that no batch has
     26: _CORRUPT,
 }
+_UNDECODABLE: Final = "Could not decode to UTF-8"  # the module's own words, without a code: a text that is none
 _BY_ERRNO: Final[dict[int, Fault]] = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _QUOTA,
@@ -70,11 +81,22 @@ _BY_ERRNO: Final[dict[int, Fault]] = {
 def fault_of(error: Exception) -> Fault | None:
     """Give the state that an error of SQLite or the file system stands for, or None: then it is a bug."""
     if isinstance(error, WrongFile):
-        return Fault("wrong-file", str(error), "move the file away, or install the edgepost that wrote it")
+        return Fault(WRONG_FILE, str(error), "move the file away, or install the edgepost that wrote it")
     if isinstance(error, OSError):
         return _BY_ERRNO.get(error.errno or 0, _IO._replace(problem=f"the disk fails: {error.strerror}"))
+    if isinstance(error, Nonsense) or str(error).startswith(_UNDECODABLE):
+        return _CORRUPT
     code = getattr(error, "sqlite_errorcode", 0)
     return _BY_CODE.get(code) or _BY_CODE.get(code & 0xFF)
+
+
+def is_certain(error: Exception) -> bool:
+    """Whether a commit that met this error has surely not taken place: its last frame was never written whole.
+
+    After any other error, a failing fsync above all, the frames may lie in the file and be found at the next opening.
+    """
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF == _SQLITE_FULL or code == _SQLITE_IOERR_WRITE
 
 
 def probe(folder: Path) -> Fault | None:

@@ -18,14 +18,16 @@ from typing import Final
 
 from agent import events
 from agent.buffer import damage
-from agent.buffer.faults import CORRUPT, DISK_ERRORS, FULL, Fault, fault_of, probe
+from agent.buffer.connection import Step, no_step
+from agent.buffer.faults import CORRUPT, DISK_ERRORS, FULL, Fault, fault_of, is_certain, probe
 from agent.buffer.losses import DROPPED, EVICTED, Losses
 from agent.buffer.memory import MemoryHold
 from agent.buffer.naming import Names
+from agent.buffer.opening import Opener
 from agent.buffer.room import FLOOR_BYTES, Room
 from agent.buffer.rows import ROT, BufferSettings, Changes, Held, Origin, Sealed
-from agent.buffer.store import Step, Store, no_step
-from agent.buffer.tables import CLEAN, SpanRow, Tables, number_of
+from agent.buffer.store import Store
+from agent.buffer.tables import CLEAN, Tables
 from agent.buffer.waiting import Attempt, Kind, Waiting
 
 REOPEN_SECONDS: Final = 10.0
@@ -47,12 +49,8 @@ class Keeper:
     ) -> None:
         self.folder = folder
         self.path = folder / FILE
-        self._origin = origin
-        self._step = step
+        self._opener = Opener(self.path, origin, step=step)
         self._attempt: Attempt | None = None
-        self._damaged: Tables | None = None  # of a file that turned out damaged: to be set aside
-        self._carried: Tables | None = None  # of a file that is set aside: to be carried into the next one
-        self.carried_spans: dict[tuple[bytes, int], SpanRow] = {}  # of damaged files that are being salvaged
         self._was_open = False
         self._reopen_at = 0.0
         self._announced: list[Held] = []  # named since the last commit began
@@ -63,6 +61,7 @@ class Keeper:
         self.store: Store | None = None
         self.last_tables = Tables()  # of the store that was open last
         self.fault: Fault | None = None
+        self.has_skipped = False  # something was read although not everything before it could be
         self.unclean_since_ns: int | None = None
         self.on_evicted: Callable[[list[int]], None] = lambda _: None
         self.on_rewound: Callable[[], None] = lambda: None  # batches came back behind what was read already
@@ -87,78 +86,79 @@ class Keeper:
             self._close_store()
             self._open_store()
             self._settle()
-            self._drain()
+            self._with_room(self._catch_up)
         except DISK_ERRORS as error:
             self.fail(error)
-            return
-        self.fault = None
-        self._commit()
+            self._open_to_read()
+        else:
+            self.fault = None
+            self._commit()
+        self._rewind_if_needed()
 
     def _open_store(self) -> None:
-        if self._damaged is not None:
-            damage.set_aside(self.path)
-            self._damaged, self._carried = None, self._damaged
-        try:
-            self.store = Store(self.path, self._origin, step=self._step)
-        except DISK_ERRORS as error:
-            if self._fault(error).state != CORRUPT:
-                raise
-            self._carried = damage.read_tables_of(damage.set_aside(self.path))
-            self.store = Store(self.path, self._origin, step=self._step)
-        self._note_stop(self._carried or self.store.tables)
-        if self._carried is not None:
-            self.store.carry(self._carried)
-            self.carried_spans.update(self._carried.spans)
-            self._carried = None
+        self.store = self._opener.open()
+        if not self._was_open:
+            self.unclean_since_ns = self._opener.unclean_since_ns
+        self._was_open = True
         if damage.waiting(self.folder):
             self.on_damaged()
-        else:
-            self.store.prune()
         self._take_keys()
         self.room.measure(self.store)
 
-    def _note_stop(self, tables: Tables) -> None:
-        """At the first opening: after an unclean stop intake is unknown since the last commit."""
-        if not self._was_open and tables.commits and not tables.marks.get(CLEAN):
-            self.unclean_since_ns = tables.committed_ns
-        self._was_open = True
+    def _open_to_read(self) -> None:
+        """While nothing can be written: the backlog leaves all the same, if it can be read."""
+        if self.store is None and self.fault is not None:
+            self.store = self._opener.read_only(self.fault.state)
+            if self.store is not None:
+                self._take_keys()
+
+    def _rewind_if_needed(self) -> None:
+        """Let everything be read again once something can be read that was passed over before."""
+        if self.store is not None and self.has_skipped:
+            self.has_skipped = False
+            self.on_rewound()
 
     def _take_keys(self) -> None:
         """Go on where the store's keys end; batches named blindly get keys of the store, in their order."""
         assert self.store is not None
-        lanes = self.store.tables.lanes
-        if not self.names.is_blind:
-            self.names.next = [max(ours, row.next) for ours, row in zip(self.names.next, lanes, strict=True)]
-            return
-        blind = self.memory.all()
-        firsts = {held.name.lane: number_of(held.key) for held in reversed(blind)}
-        shift = [row.next - firsts.get(lane, self.names.next[lane]) for lane, row in enumerate(lanes)]
-        self.names.next = [ours + by for ours, by in zip(self.names.next, shift, strict=True)]
-        if blind:
-            self.memory.shift(shift)
+        blind = self.memory.all() if self.names.is_blind else []
+        moved = self.names.go_on([row.next for row in self.store.tables.lanes], blind=blind)
+        if any(moved):
+            self.memory.shift(moved)
             self.on_evicted([held.key for held in blind])
-            self.on_rewound()
+            self.has_skipped = True  # whoever has read meanwhile stands at a blind key, far above those of the store
 
     def _settle(self) -> None:
         """Find out whether the transaction that failed took place."""
-        attempt, self._attempt = self._attempt, None
-        assert self.store is not None
-        if attempt is None or self.store.tables.commits < attempt.number:
+        attempt, store = self._attempt, self.store
+        assert store is not None
+        if attempt is None or self._opener.found_commits < attempt.number:
+            self._attempt = None
             return
-        self.waiting.settle(attempt)
+        store.checkpoint("TRUNCATE")  # an fsync that failed is not made good by the next one, a second copy is
+        self._attempt = None
+        self.waiting.settle(attempt.changes)
         if attempt.kind is Kind.EVICTION:
             self.on_evicted(list(attempt.changes.done))
-            self.on_rewound()
+            self.has_skipped = True  # the batch that declares it is on the disk, and nobody was told
         for held in attempt.new:
             self._leave_memory(held.key)
 
-    def _drain(self) -> None:
-        """Write what is held in memory, a few MiB at a time."""
+    def _catch_up(self) -> None:
+        """Write what waited for the disk: ends of custody first, they make room, then memory, a few MiB at a time."""
+        assert self.store is not None
+        self._end_in_memory(self.waiting.changes)
+        ends = self.waiting.ends()
+        if ends:
+            self._append(Kind.COMMIT, [], ends)
+            self.waiting.settle(ends)
         while len(self.memory):
             group = self.memory.first(DRAIN_BYTES)
             self._append(Kind.DRAIN, group, Changes())
             for held in group:
                 self._leave_memory(held.key)
+        if not damage.waiting(self.folder):
+            self.store.prune()
 
     def _leave_memory(self, key: int) -> None:
         reason = self.memory.parked(key)
@@ -168,9 +168,9 @@ class Keeper:
 
     # --- committing ------------------------------------------------------------------------------------------------
 
-    def seal(self, sealed: Sealed) -> None:
-        """Take a batch: compressed now, durable with the next commit."""
-        self.waiting.seal(sealed)
+    def seal(self, sealed: Sealed) -> int:
+        """Take a batch: compressed now, durable with the next commit; give how many of its rows were shrunk."""
+        return self.waiting.seal(sealed)
 
     def commit(self, changes: Changes) -> list[Held]:
         """Make everything sealed so far durable, or hold it in memory; give what was named since the last commit."""
@@ -193,11 +193,12 @@ class Keeper:
     def _commit(self) -> None:
         try:
             if self.fault is None:
-                self._write()
+                self._with_room(self._write)
             else:
                 self._hold()
         except DISK_ERRORS as error:
-            self._mend(error)
+            self.fail(error)
+            self._hold()
 
     def _write(self) -> None:
         store, waiting = self.store, self.waiting
@@ -222,7 +223,12 @@ class Keeper:
         assert self.store is not None
         carried = Changes(done=dict(changes.done), counts=Counter(changes.counts))
         self._attempt = Attempt(kind, self.store.tables.commits + 1, new, carried)
-        self.store.append(new, changes)
+        try:
+            self.store.append(new, changes)
+        except DISK_ERRORS as error:
+            if is_certain(error):
+                self._attempt = None
+            raise
         self._attempt = None
         self.room.wrote(new, len(changes.done))
 
@@ -253,27 +259,37 @@ class Keeper:
             raise error
         return (fault.state == "io-error" and probe(self.folder)) or fault
 
-    def _mend(self, error: Exception) -> None:
-        """Give a full disk room, as far as we have any; else go over to memory."""
+    def _with_room(self, write: Callable[[], None]) -> None:
+        """Write; on a full disk give it room, as far as we have any, and try again.
+
+        Raises:
+            sqlite3.Error, OSError: it failed all the same, or for another reason.
+        """
         for make_room in (self.room.release, self._give_batches, self._give_pages):
-            if self.store is None or self._fault(error).state != FULL:
-                break
-            self._attempt = None  # a write that found no room has left no whole commit
+            try:
+                write()
+                return
+            except DISK_ERRORS as error:
+                self._demand_room(error)
+            assert self.store is not None
             try:
                 make_room(self.store)
-                self._write()
-                return
-            except DISK_ERRORS as again:
-                error = again
-        self.fail(error)
-        self._commit()
+            except DISK_ERRORS as error:
+                self._demand_room(error)
+        write()
+
+    def _demand_room(self, error: Exception) -> None:
+        """Go on only if all that failed is that there was no room, and nothing is in doubt."""
+        if self.store is None or self._attempt is not None or self._fault(error).state != FULL:
+            raise error
 
     def _give_batches(self, store: Store) -> None:
-        """Evict a little more than the commit needs, and reuse its pages; never below the floor."""
+        """Evict a little more than is to be written, and reuse its pages; never below the floor."""
         self.room.measure(store)
-        needed = 2 * sum(len(one.body) for one in self.waiting.packed) + (1 << 20)
-        if self.room.live_bytes - needed >= FLOOR_BYTES:
-            self._evict(store, needed, reason="disk-full")
+        needed = 2 * sum(len(one.body) for one in self.waiting.packed) + self.memory.bytes + (1 << 20)
+        goal = max(FLOOR_BYTES, self.room.live_bytes - needed)
+        while (excess := self.room.live_bytes - goal) > 0 and self._evict(store, excess, reason="disk-full"):
+            self.room.measure(store)
         store.checkpoint("TRUNCATE")
 
     @staticmethod
@@ -284,10 +300,8 @@ class Keeper:
     def fail(self, error: Exception) -> None:
         """Go over to memory. Batches of the commit that failed keep their names, all later ones get a new epoch."""
         fault = self._fault(error)
-        if fault.state == FULL:
-            self._attempt = None
         if fault.state == CORRUPT and self.store is not None:
-            self._damaged = self.store.tables
+            self._opener.give_up(self.store.tables)
             self._close_store()
         self._reopen_at = time.monotonic() + (0 if fault.state == CORRUPT and self.fault is None else REOPEN_SECONDS)
         is_news, self.fault = self.fault is None, fault
@@ -302,7 +316,7 @@ class Keeper:
             return
         attempt.is_taken = True
         self.names.spend(attempt.new)
-        if attempt.kind is Kind.COMMIT:
+        if attempt.kind is Kind.COMMIT and attempt.new:
             self.waiting.packed = []
             self._remember(attempt.new)
 
@@ -322,6 +336,8 @@ class Keeper:
             try:
                 work(self.store)
             except DISK_ERRORS as error:
+                if self._attempt is None and self._fault(error).state == FULL:
+                    return False  # what is new has the room that there is
                 self.fail(error)
         return self.fault is None
 
@@ -347,15 +363,6 @@ class Keeper:
             self._announced += new
             self.on_evicted(list(done))
         return bool(victims)
-
-    def look(self) -> list[int | None]:
-        """Measure the room, for status; give the time of each lane's oldest batch."""
-        oldest = [next((held.committed_ns for held in self.memory.lane(lane)), None) for lane in range(3)]
-        if self.store is not None:
-            with suppress(*DISK_ERRORS):  # the next commit meets the same error and deals with it
-                self.room.measure(self.store)
-                oldest = [self.store.oldest_ns(lane) or oldest[lane] for lane in range(3)]
-        return oldest
 
     def set_rotten_aside(self, rotten: Sequence[Held]) -> None:
         """Park batches whose digest differs from their bytes, and declare them; the lane goes on."""

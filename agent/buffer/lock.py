@@ -26,9 +26,12 @@ def hold(folder: Path) -> int | None:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         descriptor = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
     except OSError as error:
-        if error.errno in _DISK and folder.is_dir():
+        if error.errno not in _DISK or not folder.is_dir():
+            raise StateDirFailed(f"{folder}: {error.strerror}; make it, owned by the agent's user") from error
+        try:
+            descriptor = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)  # enough to lock it
+        except OSError:
             return None
-        raise StateDirFailed(f"{folder}: {error.strerror}; make it, owned by the agent's user") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -65,6 +65,10 @@ class MemoryHold:
         """Why a batch is parked, if it is."""
         return self._parked.get(key)
 
+    def parked_reasons(self) -> Iterable[str]:
+        """Why each parked batch is."""
+        return self._parked.values()
+
     def lane(self, lane: int) -> Iterable[Held]:
         """What is held of a lane, oldest first."""
         return self._lanes[lane].values()

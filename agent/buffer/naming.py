@@ -36,6 +36,24 @@ class Names:
         """Whether keys are given without knowing those of the store."""
         return min(self.next) >= BLIND
 
+    def go_on(self, nexts: Sequence[int], *, blind: Sequence[Held]) -> list[int]:
+        """Go on where the keys of a store end.
+
+        Args:
+            nexts: the store's next key in each lane.
+            blind: what is held of those that were named blindly, each lane oldest first.
+
+        Returns:
+            By how much keys move in each lane: those of `blind`, and all that a reader remembers. Nought if they stay.
+        """
+        if not self.is_blind:
+            self.next = [max(ours, theirs) for ours, theirs in zip(self.next, nexts, strict=True)]
+            return [0, 0, 0]
+        firsts = {held.name.lane: number_of(held.key) for held in reversed(blind)}
+        moved = [theirs - firsts.get(lane, self.next[lane]) for lane, theirs in enumerate(nexts)]
+        self.next = [ours + by for ours, by in zip(self.next, moved, strict=True)]
+        return moved
+
     def name(self, packed: Sequence[Packed]) -> list[Held]:
         """Name batches in order: seq and key are the lane's last plus one."""
         now_ns, mono_ns, state = time.time_ns(), clock.since_boot_ns(), clock.clock_state()

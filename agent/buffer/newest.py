@@ -1,5 +1,6 @@
 """The newest batches in memory: while the next hop keeps up, nothing is ever read back from the disk."""
 
+from collections import OrderedDict
 from typing import Final
 
 from agent.buffer.memory import take
@@ -22,25 +23,29 @@ class Newest:
     def __init__(self, next_keys: tuple[int, ...]) -> None:
         """Begin with nothing: all keys below `next_keys` (numbers within a lane) are on the disk."""
         self._tails = [_Tail(lane << KEY_BITS | number) for lane, number in enumerate(next_keys)]
+        self._order: OrderedDict[int, None] = OrderedDict()  # keys of all lanes as they came
         self._bytes = 0
 
     def add(self, held: Held) -> None:
         """Keep one more, in the order of keys."""
         self._tails[held.name.lane].held[held.key] = held
+        self._order[held.key] = None
         self._bytes += held.size
         while self._bytes > LIMIT_BYTES:
             self._shorten()
 
     def _shorten(self) -> None:
-        lane = min((tail for tail in self._tails if tail.held), key=_oldest_ns)
-        key = next(iter(lane.held))
-        lane.since = key + 1
-        self._bytes -= lane.held.pop(key).size
+        """Let the oldest go: by the order in which they came, which no clock step can turn round."""
+        key = next(iter(self._order))
+        tail = self._tails[key >> KEY_BITS]
+        tail.since = max(tail.since, key + 1)
+        self.remove(key)
 
     def remove(self, key: int) -> None:
         """Its custody ended, or it is parked."""
         held = self._tails[key >> KEY_BITS].held.pop(key, None)
         if held is not None:
+            del self._order[key]
             self._bytes -= held.size
 
     def read(self, lane: int, *, after: int, limit_bytes: int) -> list[Held] | None:
@@ -49,7 +54,3 @@ class Newest:
         if max(after, lane << KEY_BITS) + 1 < tail.since:
             return None
         return take(tail.held, after=after, limit_bytes=limit_bytes)
-
-
-def _oldest_ns(tail: _Tail) -> int:
-    return next(iter(tail.held.values())).committed_ns

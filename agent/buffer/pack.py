@@ -28,9 +28,10 @@ def pack(sealed: Sealed, *, limit_bytes: int) -> Iterator[Packed]:
         if len(body) > limit and one.rows > 1:
             waiting += reversed(_halves(one))
             continue
-        if len(body) > limit:
+        is_shrunk = len(body) > limit
+        if is_shrunk:
             body = _shrunk(one, limit)
-        yield Packed(one.stream, one.columns, one.lane, one.rows, body, one.first_ns, one.last_ns)
+        yield Packed(one.stream, one.columns, one.lane, one.rows, body, one.first_ns, one.last_ns, is_shrunk)
 
 
 def _shrunk(sealed: Sealed, limit: int) -> bytes:

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
+from agent.parking import ROT
 from wire.names import BatchName
 
+__all__ = ["KEY_BITS", "ROT", "BufferSettings", "Changes", "Done", "Held", "NotRead", "Origin", "Packed", "Sealed"]
+
 KEY_BITS: Final = 48  # a batch's key in the store: lane << 48 | n, so one B-tree holds three queues
-ROT: Final = "rot"  # why a batch is parked whose bytes no longer match their digest: it can never be sent
 
 
 class BufferSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +58,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A sealed batch, its body compressed, still without a name."""
+    """A sealed batch, its body compressed, still without a name; a single row may have been shrunk."""
 
     stream: str
     columns: tuple[tuple[str, str], ...]
@@ -64,6 +67,7 @@ class Packed:
     body: bytes
     first_ns: int
     last_ns: int
+    is_shrunk: bool = False
 
 
 class Held(NamedTuple):
@@ -82,6 +86,14 @@ class Held(NamedTuple):
     def size(self) -> int:
         """Bytes of head and body."""
         return len(self.head) + len(self.body)
+
+
+class NotRead(Enum):
+    """Why a batch could not be read again."""
+
+    ROT = "rot"  # its bytes no longer match their digest: set aside, declared
+    GONE = "gone"  # evicted, ended, or parked meanwhile
+    FAULT = "fault"  # the disk fails: nobody knows
 
 
 class Done(NamedTuple):

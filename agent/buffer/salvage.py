@@ -2,8 +2,9 @@
 
     buffer-*.damaged ──read in the order of keys, over every hole──► groups ──► the writer ──► store
 
-A thread of its own reads the damaged file, never the store. A group is committed with a mark of how far it reached,
-so a salvage that is interrupted goes on there. What cannot be read is counted and declared; the file stays.
+A thread of its own reads the damaged file, never the store. A group is committed with a mark of how far it reached;
+a salvage that was interrupted reads from the beginning, to know what is there, and takes from that mark on. What
+cannot be read is counted and declared; the file stays.
 """
 
 import queue
@@ -19,6 +20,7 @@ from typing import Any, Final
 from agent.buffer import damage
 from agent.buffer.keeper import Keeper
 from agent.buffer.losses import share_out
+from agent.buffer.opening import spans_of
 from agent.buffer.rows import KEY_BITS, Held
 from agent.buffer.store import Store, is_whole
 from agent.buffer.tables import OWN
@@ -77,12 +79,14 @@ class Salvage:
                 self._insist(partial(_end, self._keeper, files, seen))
 
     def _read(self, path: Path, seen: Seen) -> None:
-        after = self._ask(lambda: _salvaged_to(self._keeper, path))
+        taken = self._ask(lambda: _salvaged_to(self._keeper, path))
         with closing(damage.connect(path)) as db:
-            for group in _groups(read_over_holes(db, after)):
+            for group in _groups(read_over_holes(db, 0)):
                 for held in group:
                     seen.setdefault(held.name[:2], set()).add(held.name.seq)
-                self._insist(partial(_take, self._keeper, path, group))
+                new = [held for held in group if held.key > taken]
+                if new:
+                    self._insist(partial(_take, self._keeper, path, new))
 
     def _insist(self, work: Callable[[], bool]) -> None:
         """Ask until the disk takes it."""
@@ -211,9 +215,9 @@ def _end(keeper: Keeper, files: list[Path], seen: Seen) -> bool:
 
     def end(store: Store) -> None:
         lost = sum(rows for rows in store.balance(REASON).values() if rows > 0)
+        spans = spans_of(store, files)
         for path in files:
             damage.set_done(path)
-        spans, keeper.carried_spans = keeper.carried_spans, {}
         for one in share_out(lost, spans, seen, reason=REASON):
             keeper.waiting.losses.add_range(one)
         keeper.on_rewound()

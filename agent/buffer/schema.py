@@ -20,6 +20,8 @@ PRAGMAS: Final = (
     "trusted_schema=OFF",
 )
 
+READ_ONLY_PRAGMAS: Final = ("locking_mode=EXCLUSIVE", "cache_size=-2048", "mmap_size=0", "trusted_schema=OFF")
+
 TABLES: Final = """
 CREATE TABLE epoch(n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, opened_ns INTEGER NOT NULL, boot BLOB NOT NULL,
                    origin TEXT NOT NULL);
@@ -34,5 +36,6 @@ CREATE TABLE mark(collector TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NUL
 CREATE TABLE batch(id INTEGER PRIMARY KEY, epoch_n INTEGER NOT NULL, seq INTEGER NOT NULL, parked TEXT,
                    stream TEXT NOT NULL, rows INTEGER NOT NULL, size INTEGER NOT NULL, committed_ns INTEGER NOT NULL,
                    digest BLOB NOT NULL, head BLOB NOT NULL, body BLOB NOT NULL);
+CREATE INDEX parked ON batch(parked) WHERE parked IS NOT NULL;
 INSERT INTO lane VALUES (0, 1, 0, 0, 0), (1, 1, 0, 0, 0), (2, 1, 0, 0, 0);
 """

@@ -9,16 +9,15 @@ range of that tree. Opening reads a handful of rows, whatever the backlog.
 """
 
 import json
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from agent.buffer.faults import WrongFile
+from agent.buffer.connection import Step, closed_on_failure, connect, connect_read_only, no_step, one
 from agent.buffer.rows import KEY_BITS, ROT, Changes, Held, Origin
-from agent.buffer.schema import APPLICATION_ID, FORMAT, PAGE_BYTES, PRAGMAS, TABLES
+from agent.buffer.schema import PAGE_BYTES
 from agent.buffer.tables import Draft, Epoch, Gone, Tables, lane_rows, read_spans, read_tables
 from wire.batch import digest
 from wire.names import BatchName
@@ -30,8 +29,6 @@ STEPS: Final = (
 )
 """Every point at which the disk can fail; `Store` tells its `step` hook each name just before it happens."""
 
-Step = Callable[[str], None]
-
 _BATCH: Final = "SELECT b.id, e.id, b.seq, b.stream, b.rows, b.digest, b.head, b.body, b.committed_ns"
 _FROM: Final = "FROM batch b JOIN epoch e ON e.n = b.epoch_n"
 _SPAN: Final = """
@@ -40,15 +37,11 @@ INSERT INTO span VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET last = ex
 """
 
 
-def no_step(_: str) -> None:
-    """The hook of a store that no test looks into."""
-
-
 class Store:
     """The one connection to the one file."""
 
-    def __init__(self, path: Path, origin: Origin, *, step: Step = no_step) -> None:
-        """Open the file, make it if need be.
+    def __init__(self, path: Path, origin: Origin, *, step: Step = no_step, is_read_only: bool = False) -> None:
+        """Open the file, make it if need be; `is_read_only` where the disk takes no write.
 
         Raises:
             sqlite3.Error: `faults.fault_of` tells which state that is.
@@ -56,45 +49,9 @@ class Store:
         self.path = path
         self._origin = origin
         self._step = step
-        self._step("open")
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
-        with self._closed_on_failure():
-            self._prepare()
+        self._db = (connect_read_only if is_read_only else connect)(path, step=step)
+        with closed_on_failure(self._db):
             self.tables: Tables = read_tables(self._db)
-
-    @contextmanager
-    def _closed_on_failure(self) -> Iterator[None]:
-        is_open = False
-        try:
-            yield
-            is_open = True
-        finally:
-            if not is_open:
-                self._db.close()
-
-    def _prepare(self) -> None:
-        self._step("pragmas")
-        self._db.execute(f"PRAGMA {PRAGMAS[0]}").fetchall()
-        version, application = self._one("PRAGMA user_version"), self._one("PRAGMA application_id")
-        if version > FORMAT and application == APPLICATION_ID:
-            raise WrongFile(f"{self.path} has format {version}, this edgepost knows up to {FORMAT}")
-        is_new = not self._one("SELECT count(*) FROM sqlite_schema")
-        if not is_new and (application, version) != (APPLICATION_ID, FORMAT):
-            raise WrongFile(f"{self.path} is the database of another program")
-        for pragma in PRAGMAS:
-            self._db.execute(f"PRAGMA {pragma}").fetchall()
-        if is_new:
-            self._step("format")
-            self._db.executescript(
-                f"BEGIN EXCLUSIVE;{TABLES}PRAGMA application_id={APPLICATION_ID};PRAGMA user_version={FORMAT};COMMIT"
-            )
-        with suppress(sqlite3.OperationalError):  # a full disk: the backlog can still be read
-            self.checkpoint("TRUNCATE")
-        self._step("tables")
-
-    def _one(self, query: str, *values: Any) -> Any:
-        row = self._db.execute(query, values).fetchone()
-        return None if row is None else row[0]
 
     # --- transactions ----------------------------------------------------------------------------------------------
 
@@ -207,11 +164,13 @@ class Store:
             self._write(draft)
         draft.adopt()
 
-    def carry(self, old: Tables) -> None:
-        """Take over the small tables of a store whose batches are still to be salvaged."""
+    def carry(self, old: Tables, *, mark: tuple[str, str], value: bytes) -> None:
+        """Take over the small tables of a file whose batches are still to be salvaged, with a mark of it."""
         draft = self._draft()
-        draft.account.update(old.account)
-        draft.marks.update({**old.marks, **draft.marks})
+        for (origin, stream, what), (rows, size) in old.account.items():
+            draft.count(stream, what, rows, size=size, origin=origin)
+        draft.go_on_after(old)
+        draft.marks[mark] = value
         for lane, row in enumerate(old.lanes):
             draft.lane(lane).next = max(row.next, draft.lane(lane).next)
         with self._transaction():
@@ -301,6 +260,22 @@ class Store:
         row = self._db.execute(f"{_BATCH} {_FROM} WHERE b.id = ? AND b.parked IS NULL", (key,)).fetchone()
         return None if row is None else held_of(row)
 
+    def count_parked(self) -> dict[str, int]:
+        """How many batches are parked, by reason; by an index over these alone."""
+        self._step("read")
+        query = "SELECT parked, count(*) FROM batch WHERE parked IS NOT NULL GROUP BY parked"
+        return dict(self._db.execute(query).fetchall())
+
+    def next_parked(self, *, after: int, limit_bytes: int | None) -> Held | None:
+        """The first parked batch above a key that is no larger than the limit, and not rotten."""
+        self._step("read")
+        query = (  # `+` keeps SQLite at the index over parked batches, away from walking all of them by id
+            "SELECT min(+id) FROM batch WHERE parked IS NOT NULL AND parked != 'rot' AND +id > ? AND size <= ?"
+        )
+        key = one(self._db, query, after, limit_bytes or 1 << 62)
+        row = None if key is None else self._db.execute(f"{_BATCH} {_FROM} WHERE b.id = ?", (key,)).fetchone()
+        return None if row is None else held_of(row)
+
     def oldest(self, lane: int, *, after: int, limit: int) -> list[Held]:
         """The oldest batches of a lane, without their bodies; rotten ones have a digest of no bytes."""
         self._step("victims")
@@ -313,7 +288,8 @@ class Store:
 
     def oldest_ns(self, lane: int) -> int | None:
         """When the oldest batch of a lane was committed."""
-        found: int | None = self._one(
+        found: int | None = one(
+            self._db,
             "SELECT committed_ns FROM batch WHERE id > ? AND id < ? ORDER BY id LIMIT 1",
             lane << KEY_BITS,
             (lane + 1) << KEY_BITS,
@@ -331,12 +307,12 @@ class Store:
     def live_bytes(self) -> int:
         """Bytes of pages that hold something."""
         self._step("size")
-        pages = int(self._one("PRAGMA page_count")) - int(self._one("PRAGMA freelist_count"))
+        pages = int(one(self._db, "PRAGMA page_count")) - int(one(self._db, "PRAGMA freelist_count"))
         return pages * PAGE_BYTES
 
     def file_bytes(self) -> int:
         """Bytes of all pages, free ones too: what can be written without growing."""
-        return int(self._one("PRAGMA page_count")) * PAGE_BYTES
+        return int(one(self._db, "PRAGMA page_count")) * PAGE_BYTES
 
     def wal_bytes(self) -> int:
         """Bytes of the WAL file."""
@@ -356,8 +332,10 @@ class Store:
 
     def close(self) -> None:
         """Close the connection; a kill leaves the same content."""
-        self._step("close")
-        self._db.close()
+        try:
+            self._step("close")
+        finally:
+            self._db.close()
 
 
 def held_of(row: tuple[Any, ...]) -> Held:

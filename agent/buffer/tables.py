@@ -6,16 +6,24 @@ may be tried twice without counting twice.
 
 import sqlite3
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from agent.buffer.faults import Nonsense
 from agent.buffer.rows import KEY_BITS, ROT, Held
+from wire.names import LANES
 
 OWN: Final = ""  # the collector under whose name the buffer keeps its own marks
 COMMIT: Final = (OWN, "commit")  # number and time of the last commit
 CLEAN: Final = (OWN, "clean")  # there after a clean stop, empty from the next commit on
 _COMMIT: Final = struct.Struct(">Qq")
+_MOST: Final = 1 << 62  # above every count, key and time; SQLite's numbers end at 1 << 63
+_LASTS: Final = """
+SELECT lane, coalesce((SELECT max(id) FROM batch WHERE id < (lane + 1) << 48), 0) FROM lane ORDER BY lane
+"""
+Row = tuple[Any, ...]
+RowsOf = Callable[..., list[Row]]  # (connection, query, the types of its columns) → the rows that count
 
 
 class Epoch(NamedTuple):
@@ -84,25 +92,68 @@ class Tables:
 
 
 def read_tables(db: sqlite3.Connection) -> Tables:
-    """Read all five; the keys of a lane are checked against its last batch, by one look each."""
-    tables = Tables(
-        epochs={bytes(row[1]): Epoch(row[0], *row[2:]) for row in db.execute("SELECT * FROM epoch")},
-        lanes=[LaneRow(*row[1:]) for row in db.execute("SELECT * FROM lane ORDER BY lane")],
-        account={(row[0], row[1], row[2]): (row[3], row[4]) for row in db.execute("SELECT * FROM account")},
-        marks={(row[0], row[1]): row[2] for row in db.execute("SELECT * FROM mark")},
-    )
-    tables.spans = read_spans(db, tables.epochs)
-    for lane, row in enumerate(tables.lanes):
-        (last,) = db.execute("SELECT max(id) FROM batch WHERE id < ?", ((lane + 1) << KEY_BITS,)).fetchone()
-        if last is not None and last >> KEY_BITS == lane:
-            row.next = max(row.next, number_of(last) + 1)
+    """Read all five; the keys of a lane are checked against its last batch, by one look each.
+
+    Raises:
+        Nonsense: what stands there cannot be.
+    """
+    tables = read_with(db, every_row)
+    if len(tables.lanes) != len(LANES):
+        raise Nonsense("the table lane has not its three rows")
     return tables
 
 
-def read_spans(db: sqlite3.Connection, epochs: dict[bytes, Epoch]) -> dict[tuple[bytes, int], SpanRow]:
+def every_row(db: sqlite3.Connection, query: str, *kinds: type) -> list[Row]:
+    """Give the rows of a query.
+
+    Raises:
+        Nonsense: one has values of other types than `kinds`, or numbers that cannot be.
+    """
+    rows: list[Row] = db.execute(query).fetchall()
+    for row in rows:
+        if not is_sound(row, *kinds):
+            raise Nonsense(f"a row of a small table reads {row!r:.200}")
+    return rows
+
+
+def is_sound(row: Row, *kinds: type) -> bool:
+    """Whether a row holds values of these types, and no number beyond all counting."""
+    return tuple(map(type, row)) == kinds and all(abs(value) < _MOST for value in row if type(value) is int)
+
+
+def read_with(db: sqlite3.Connection, rows_of: RowsOf) -> Tables:
+    """Read all five tables by a function that says which rows count."""
+    epochs = rows_of(db, "SELECT n, id, opened_ns, boot, origin FROM epoch", int, bytes, int, bytes, str)
+    lanes = rows_of(db, "SELECT lane, next, batches, bytes, parked FROM lane ORDER BY lane", *[int] * 5)
+    account = rows_of(db, "SELECT origin, stream, what, rows, bytes FROM account", str, str, str, int, int)
+    marks = rows_of(db, "SELECT collector, key, value FROM mark", str, str, bytes)
+    lasts = rows_of(db, _LASTS, int, int)
+    tables = Tables(
+        epochs={row[1]: Epoch(row[0], *row[2:]) for row in epochs},
+        lanes=_lanes(lanes, lasts),
+        account={(row[0], row[1], row[2]): (row[3], row[4]) for row in account},
+        marks={(row[0], row[1]): row[2] for row in marks},
+    )
+    tables.spans = read_spans(db, tables.epochs, rows_of=rows_of)
+    return tables
+
+
+def _lanes(rows: list[Row], lasts: list[Row]) -> list[LaneRow]:
+    """The lanes with their next keys, above every key that is there; none if these are not known."""
+    lanes = [LaneRow(*row[1:]) for row in rows]
+    for row, (lane, last) in zip(lanes, lasts, strict=False):
+        if last >> KEY_BITS == lane:
+            row.next = max(row.next, number_of(last) + 1)
+    return lanes if len(lanes) == len(lasts) else []
+
+
+def read_spans(
+    db: sqlite3.Connection, epochs: dict[bytes, Epoch], *, rows_of: RowsOf = every_row
+) -> dict[tuple[bytes, int], SpanRow]:
     """Read the spans, in the order in which their epochs were stored."""
     ids = {epoch.n: epoch_id for epoch_id, epoch in epochs.items()}
-    rows = db.execute("SELECT epoch_n, lane, base, first_held, last FROM span ORDER BY epoch_n, lane")
+    query = "SELECT epoch_n, lane, base, first_held, last FROM span ORDER BY epoch_n, lane"
+    rows = rows_of(db, query, *[int] * 5)
     return {(ids[n], lane): SpanRow(base, first, last) for n, lane, base, first, last in rows if n in ids}
 
 
@@ -112,13 +163,20 @@ class Draft:
     def __init__(self, tables: Tables, *, origin: str, now_ns: int) -> None:
         self._tables = tables
         self._origin = origin
-        self.number = tables.commits + 1
+        self._now_ns = now_ns
         self.lanes: dict[int, LaneRow] = {}
         self.account: dict[tuple[str, str, str], tuple[int, int]] = {}
         self.spans: dict[tuple[bytes, int], SpanRow] = {}
-        self.marks: dict[tuple[str, str], bytes] = {COMMIT: _COMMIT.pack(self.number, now_ns)}
+        self.marks: dict[tuple[str, str], bytes] = {COMMIT: _COMMIT.pack(tables.commits + 1, now_ns)}
         if tables.marks.get(CLEAN):
             self.marks[CLEAN] = b""
+
+    def go_on_after(self, old: Tables) -> None:
+        """Take over the marks of another file that are not here, and count commits on from the later of the two."""
+        known = {*self._tables.marks, *self.marks, CLEAN}
+        self.marks.update({key: value for key, value in old.marks.items() if key not in known})
+        number = max(old.commits, self._tables.commits) + 1
+        self.marks[COMMIT] = _COMMIT.pack(number, self._now_ns)
 
     def lane(self, lane: int) -> LaneRow:
         """A lane's row, to be changed."""

@@ -82,11 +82,16 @@ def problem_of(view: View) -> tuple[str, str | None, str | None]:
     return "ok", None, None
 
 
-def spans_of(keeper: Keeper) -> tuple[Span, ...]:
-    """What each epoch holds in each lane, oldest epochs first: on the disk, in memory, or in both."""
+def spans_of(keeper: Keeper, agent: str) -> tuple[Span, ...]:
+    """What each epoch of an agent holds in each lane, oldest epochs first: on the disk, in memory, or in both."""
     spans = {}
     if keeper.store is not None:
-        spans = {key: Span(*key, row.first_held, row.last) for key, row in keeper.store.spans().items()}
+        epochs = keeper.store.tables.epochs  # those from before a change of name are not this agent's to tell of
+        spans = {
+            key: Span(*key, row.first_held, row.last)
+            for key, row in keeper.store.spans().items()
+            if epochs[key[0]].origin == agent
+        }
     for held in keeper.memory.all():
         epoch, lane, seq = held.name
         old = spans.get((epoch, lane), Span(epoch, lane, seq, seq))

@@ -45,9 +45,11 @@ class Waiting:
         self.parked: dict[int, str] = {}  # key → reason; not read any more
         self.losses: Final = Losses()
 
-    def seal(self, sealed: Sealed) -> None:
-        """Compress a batch, halve it where it is too large."""
-        self.packed.extend(pack(sealed, limit_bytes=self._message_bytes))
+    def seal(self, sealed: Sealed) -> int:
+        """Compress a batch, halve it where it is too large; give how many of its rows were shrunk."""
+        packed = list(pack(sealed, limit_bytes=self._message_bytes))
+        self.packed += packed
+        return sum(one.is_shrunk for one in packed)
 
     def pack(self, losses: Losses) -> list[Packed]:
         """Pack the batches that declare losses."""
@@ -73,8 +75,12 @@ class Waiting:
             return changes, Changes()
         return Changes(marks=changes.marks, counts=changes.counts), Changes(done=changes.done)
 
-    def settle(self, attempt: Attempt) -> None:
-        """An attempt took place after all: what it carried does not wait any more."""
-        for key in attempt.changes.done:
+    def ends(self) -> Changes:
+        """What may go before the batches that wait; marks may not, their rows may be among them."""
+        return Changes(done=dict(self.changes.done), counts=Counter(self.changes.counts))
+
+    def settle(self, done: Changes) -> None:
+        """A transaction took place: the ends and counts that it carried do not wait any more."""
+        for key in done.done:
             self.changes.done.pop(key, None)
-        self.changes.counts = Counter(self.changes.counts - attempt.changes.counts)
+        self.changes.counts = Counter(self.changes.counts - done.counts)

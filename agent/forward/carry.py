@@ -7,27 +7,28 @@ buffer ──read──► lanes ──► window ──publish──► broker
 import asyncio
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
-from agent.buffer import Buffer, Held
-from agent.buffer.rows import Done
+from agent.buffer import Buffer, Held, NotRead
 from agent.forward.lanes import Lanes
-from agent.forward.settings import BROKER, ForwardSettings
-from agent.forward.window import Flight, Verdict, Window
+from agent.forward.publish import Publisher
+from agent.forward.sender import Sender
+from agent.forward.trials import try_origins, try_parked
+from agent.forward.window import Flight, Verdict
+from agent.parking import REFUSED, UNANSWERED
 from wire import topics
-from wire.batch import Batch, Hop, Refused, decode_head, decode_rows, encode_payload
-from wire.client import NO_SUBSCRIBERS, Client, Disconnected, NotDelivered, next_message
-from wire.names import LANES, BatchName
-from wire.receipts import COMMITTED, Receipt, decode_receipts
-from wire.render import render_rows
+from wire.client import PUBACK_SECONDS, Client, Disconnected, NotDelivered, next_message
+from wire.decode import Refused
+from wire.receipts import REJECTED, Receipt, decode_receipts
 from wire.state import State, decode_state, encode_state
 
 READ_BYTES: Final = 256 << 10
 STATE_SECONDS: Final = 60.0
 TICK_SECONDS: Final = 0.5
 SLOW_SECONDS: Final = 2.0
+GREETING_SECONDS: Final = 5.0
+LEAVE_SECONDS: Final = 2.0  # a stop is not held up by a broker that does not answer
 log = logging.getLogger("edgepost.forward")
 
 
@@ -35,50 +36,19 @@ class NobodyConfirms(Exception):
     """The broker is reachable, and no receipt came for too long."""
 
 
-class Sender:
-    """Who we are on the wire, and what outlives a connection: window, cursors, counts."""
-
-    def __init__(self, agent: str, site: str, *, settings: ForwardSettings, version: str) -> None:
-        self.agent = agent
-        self.site = site
-        self.settings = settings
-        self.version = version
-        self.window = Window(settings.confirm, limit_bytes=settings.window_bytes)
-        self.after = [0, 0, 0]  # the key up to which each lane has left
-        self.queues: tuple[deque[Held], ...] = (deque(), deque(), deque())
-        self.health: Callable[[], str] = lambda: ""
-        self.watchers: dict[BatchName, asyncio.Queue[tuple[str, int]]] = {}
-        self.sent_batches = self.sent_bytes = self.sent_rows = self.resent = self.parked = 0
-        self.receipted: Counter[str] = Counter()  # rows by stream, since the start
-        self.last_receipt_ns: int | None = None
-        self.no_subscriber_ns: int | None = None
-        self.denied: str | None = None
-        self.wake = asyncio.Event()
-
-    def tell(self, name: BatchName, step: str) -> None:
-        """Tell whoever watches a batch (`edgepost ping`) how far it is."""
-        if name in self.watchers:
-            self.watchers[name].put_nowait((step, time.time_ns()))
-
-    def forget(self, keys: set[int]) -> None:
-        """Take evicted batches out of the queues."""
-        for queue in self.queues:
-            kept = [held for held in queue if held.key not in keys]
-            queue.clear()
-            queue.extend(kept)
-
-
 class Carry:
     """One connection."""
 
-    def __init__(self, client: Client, sender: Sender, *, buffer: Buffer, connection: int) -> None:
+    def __init__(self, client: Client, sender: Sender, *, buffer: Buffer, will: State) -> None:
         self._client = client
         self._sender = sender
         self._buffer = buffer
-        self._connection = connection
+        self._publisher = Publisher(client, sender, judge=self._judge)
+        self._will = will  # its epoch and number name this connection, whatever epoch is drawn while it lasts
         self._lanes = Lanes()
         self._slow_until = 0.0
         self._state_due = asyncio.Event()
+        self._asked: dict[str, float] = {}  # group → until when its greeting is an answer to our state
         self._tasks = asyncio.TaskGroup()
 
     async def run(self) -> None:
@@ -89,7 +59,8 @@ class Carry:
             NotDelivered: the broker refuses what we cannot do without.
         """
         sender = self._sender
-        await self._client.hear(topics.down(sender.settings.root, sender.site, sender=sender.agent))
+        sender.window.connected(time.monotonic())
+        await self._publisher.hear(sender.site)
         await self._client.hear(topics.state(sender.settings.root, sender.site, sender=sender.agent))
         await self._publish_state()
         try:
@@ -112,115 +83,67 @@ class Carry:
     # --- sending ---------------------------------------------------------------------------------------------------
 
     async def _send_all(self) -> None:
-        sender, window = self._sender, self._sender.window
+        sender, window, publisher = self._sender, self._sender.window, self._publisher
         for flight in window.suspects():
-            flight.alone = True
-            self._publish(flight)
-            await self._acked(flight)
-            flight.alone, flight.losses = False, 0
-        for flight in list(window.flights.values()):
-            await self._room_at_broker()
-            self._publish(flight)
+            await publisher.publish_alone(flight)
+        for flight in [one for one in window.flights.values() if not one.acked]:
+            await publisher.publish(flight)
+        looked_at = 0.0
         while True:
             sender.wake.clear()
-            for flight in window.due(time.monotonic()):
-                await self._room_at_broker()
-                self._publish(flight)
+            if time.monotonic() - looked_at >= TICK_SECONDS / 2:  # not at each receipt: thousands may be in flight
+                looked_at = time.monotonic()
+                await self._send_again(looked_at)
             await self._send_new()
+            await try_origins(sender, publisher)
+            await try_parked(sender, publisher, limit_bytes=self._client.maximum_packet_bytes)
             await self._wait()
 
+    async def _send_again(self, now: float) -> None:
+        window = self._sender.window
+        for flight in window.due(now):
+            await self._publisher.publish(flight)
+        for flight in window.ignored():
+            self._sender.park(flight, UNANSWERED)
+
     async def _wait(self) -> None:
-        """Wait for something to do; only what is in flight needs a clock."""
+        """Wait for something to do; only what is in flight, and what is to be tried again, needs a clock."""
+        sender = self._sender
+        next_at = min(sender.retry_at, sender.origins.next_at or sender.retry_at)
+        is_busy = bool(sender.window.flights) or time.monotonic() < self._slow_until
+        patience = TICK_SECONDS if is_busy else max(TICK_SECONDS, next_at - time.monotonic())
         try:
-            async with asyncio.timeout(TICK_SECONDS if self._sender.window.flights else None):
-                await self._sender.wake.wait()
+            async with asyncio.timeout(patience):
+                await sender.wake.wait()
         except TimeoutError:
             return
 
     async def _send_new(self) -> None:
-        window = self._sender.window
+        window, queues = self._sender.window, self._sender.queues
         while time.monotonic() >= self._slow_until:
             await self._fill()
-            heads = [
-                queue[0] if queue and window.has_room(lane) else None for lane, queue in enumerate(self._sender.queues)
-            ]
+            heads = [queue[0] if queue and window.has_room(lane) else None for lane, queue in enumerate(queues)]
             lane = self._lanes.pick([None if held is None else held.size for held in heads])
             if lane is None:
                 return
-            await self._room_at_broker()
-            if not self._sender.queues[lane]:
+            await self._publisher.room()
+            if not queues[lane]:
                 continue  # evicted meanwhile
-            held = self._sender.queues[lane].popleft()
+            held = queues[lane].popleft()
             self._lanes.sent(lane, held.size, waiting=[one is not None for one in heads])
-            self._publish(window.add(held, time.monotonic()))
+            is_trial = self._sender.origins.is_trial(held)
+            await self._publisher.publish(window.add(held, time.monotonic(), is_trial=is_trial))
 
     async def _fill(self) -> None:
-        for lane, queue in enumerate(self._sender.queues):
-            if not queue:
-                found = await self._buffer.read(lane, after=self._sender.after[lane], limit_bytes=READ_BYTES)
-                if found:
-                    self._sender.after[lane] = found[-1].key
-                    queue.extend(found)
-
-    async def _room_at_broker(self) -> None:
-        while self._client.in_flight >= self._client.receive_maximum:
-            self._sender.wake.clear()
-            await self._sender.wake.wait()
-
-    def _publish(self, flight: Flight) -> None:
-        sender, held = self._sender, flight.held
-        if flight.held.name not in sender.window.flights:
-            return  # its receipt came while we waited for room
-        flight.attempt += 1
-        flight.sent = time.monotonic()
-        flight.acked = False
-        payload = self._payload(flight)
-        topic = topics.up(sender.settings.root, sender.site, sender=sender.agent, stream=held.stream)
-        if not self._client.fits(len(payload)):
-            sender.denied = f"the broker takes no packet of {len(payload)} bytes: lower buffer.message_bytes"
-            return
-        self._client.publish_soon(topic, payload).add_done_callback(lambda done: self._on_puback(flight, done))
-        sender.sent_batches += 1
-        sender.sent_bytes += len(payload)
-        if flight.attempt == 1:
-            sender.sent_rows += held.rows
-        else:
-            sender.resent += 1
-        sender.tell(held.name, "sent")
-
-    def _payload(self, flight: Flight) -> bytes:
-        held, sender = flight.held, self._sender
-        hop = Hop(sender.agent, sender.settings.tier, (), flight.attempt, time.time_ns())
-        if sender.settings.encoding == "msgpack":
-            return encode_payload(hop, digest=held.digest, head=held.head, body=held.body)
-        head = decode_head(held.head)
-        rows = decode_rows(Batch(hop, held.digest, held.head, held.body, head))
-        lane = LANES[head.lane]
-        envelope = {"stream": head.stream, "site": head.site, "agent": head.agent, "epoch": head.epoch.hex()}
-        return render_rows(head.columns, rows, envelope={**envelope, "lane": lane, "seq": head.seq})
-
-    def _on_puback(self, flight: Flight, done: asyncio.Future[int]) -> None:
         sender = self._sender
-        sender.wake.set()
-        if done.cancelled():
-            return
-        error = done.exception()
-        if isinstance(error, NotDelivered):
-            if error.code is not None:
-                flight.acked = True  # heard, and refused: no loss of the connection's making
-                sender.denied = f"the broker refuses our batches: {error}"
-            return
-        flight.acked, flight.losses = True, 0
-        sender.denied = None
-        sender.no_subscriber_ns = time.time_ns() if done.result() == NO_SUBSCRIBERS else None
-        sender.tell(flight.held.name, "acked")
-        if sender.settings.confirm == (BROKER,) and done.result() == 0:
-            self._judge(BROKER, Receipt(flight.held.name, flight.held.digest, COMMITTED))
-
-    async def _acked(self, flight: Flight) -> None:
-        while not flight.acked and flight.held.name in self._sender.window.flights:
-            self._sender.wake.clear()
-            await self._sender.wake.wait()
+        for lane, queue in enumerate(sender.queues):
+            while not queue:
+                rewinds = sender.rewinds
+                found = await self._buffer.read(lane, after=sender.after[lane], limit_bytes=READ_BYTES)
+                if not found:
+                    break
+                if rewinds == sender.rewinds:
+                    sender.take(lane, found)
 
     # --- receipts --------------------------------------------------------------------------------------------------
 
@@ -249,53 +172,54 @@ class Carry:
             return
         self._sender.last_receipt_ns = time.time_ns()
         if not receipts:  # a receiver that has just started says that it is there
-            for flight in self._sender.window.heard(time.monotonic()):
-                self._publish(flight)
+            now = time.monotonic()
+            for flight in self._sender.window.greet(group, now):
+                self._publisher.send(flight)
+            if now > self._asked.pop(group, 0.0):  # else it has only heard our state, which it greets as well
+                self._sender.origins.greeted(now)
         for receipt in receipts:
             self._judge(group, receipt)
         self._sender.wake.set()
 
     def _judge(self, group: str, receipt: Receipt) -> None:
-        window = self._sender.window
-        verdict = window.judge(group, receipt, now=time.monotonic())
-        if verdict is Verdict.NOTHING:
+        sender = self._sender
+        verdict = sender.window.judge(group, receipt, now=time.monotonic())
+        flight = sender.window.flights.get(receipt.name)
+        if flight is None or flight.held.digest != receipt.digest:
             return
-        flight = window.flights[receipt.name]
-        self._sender.tell(receipt.name, f"receipt {group} {receipt.outcome}")
+        sender.tell(receipt.name, f"receipt {group} {receipt.outcome}")
+        if receipt.outcome == REJECTED:
+            sender.note_rejection(group, receipt.reason or "unknown")
+        if verdict is Verdict.CONFLICT:
+            self._tasks.create_task(self._draw_epoch(), name="draw epoch")
         match verdict:
-            case Verdict.DONE:
-                self._sender.receipted[flight.held.stream] += flight.held.rows
-                self._end(flight, "confirmed")
+            case Verdict.DONE | Verdict.CONFLICT if flight.is_over:
+                sender.end(flight)
             case Verdict.SLOW:
                 self._slow_until = time.monotonic() + SLOW_SECONDS
             case Verdict.READ_AGAIN:
-                self._tasks.create_task(self._read_again(flight), name="read again")
+                self._tasks.create_task(self._read_again(flight, group), name="read again")
             case Verdict.PARK:
-                self.park(flight, "refused twice")
-            case Verdict.DROP | Verdict.CONFLICT:
-                self._end(flight, f"dropped:rejected-{receipt.reason or 'unknown'}")
-                if verdict is Verdict.CONFLICT:
-                    log.error("our batch %s met other bytes under its name: a new epoch is drawn", receipt.name)
-                    self._tasks.create_task(self._buffer.draw_epoch(), name="draw epoch")
+                sender.park(flight, REFUSED)
+            case Verdict.HOLD_BACK:
+                sender.hold_back_for(flight, group)
 
-    def _end(self, flight: Flight, what: str) -> None:
-        self._sender.window.remove(flight)
-        self._buffer.discard([Done(flight.held, what)])
+    async def _draw_epoch(self) -> None:
+        await self._buffer.draw_epoch()
+        self._state_due.set()  # until it is told, the center takes the gaps of a new epoch for missing
 
-    async def _read_again(self, flight: Flight) -> None:
-        fresh = await self._buffer.fetch(flight.held.key)
-        if fresh is None:
-            self.park(flight, "rotten on disk")
+    async def _read_again(self, flight: Flight, group: str) -> None:
+        """The bytes arrived broken: are they whole on the disk? While it cannot be read, nobody knows."""
+        found = await self._buffer.fetch(flight.held.key)
+        if self._sender.window.flights.get(flight.held.name) is not flight:
+            return
+        if isinstance(found, Held):
+            flight.held = found
+            self._publisher.send(flight)
+        elif found is NotRead.FAULT:
+            flight.refusals[group] = 0  # it stays in flight, and is sent again in its time
         else:
-            flight.held = fresh
-            self._publish(flight)
-
-    def park(self, flight: Flight, reason: str) -> None:
-        """Keep a batch, but send it no more."""
-        log.error("batch %s is parked: %s", flight.held.name, reason)
-        self._sender.window.remove(flight)
-        self._sender.parked += 1
-        self._buffer.park(flight.held, reason)
+            self._sender.remove(flight)  # evicted, or rotten: the buffer has said so
 
     # --- state -----------------------------------------------------------------------------------------------------
 
@@ -314,12 +238,13 @@ class Carry:
                 told = now
                 await self._publish_state()
 
-    async def _publish_state(self, *, online: bool = True) -> None:
+    async def _publish_state(self, *, online: bool = True, patience: float = PUBACK_SECONDS) -> None:
         sender = self._sender
         state = State(
             online=online,
-            epoch=self._buffer.epoch,
-            connection=self._connection,
+            epoch=self._will.epoch,
+            connection=self._will.connection,
+            current=self._buffer.epoch,
             sent_ns=time.time_ns(),
             version=sender.version,
             health=sender.health(),
@@ -327,11 +252,18 @@ class Carry:
             confirmed=self._buffer.confirmed(),
         )
         topic = topics.state(sender.settings.root, sender.site, sender=sender.agent)
-        await self._client.publish_acked(topic, encode_state(state), retain=True)
+        payload = encode_state(state)
+        while not self._client.fits(len(payload)) and state.spans:
+            state = replace(state, spans=state.spans[(len(state.spans) + 1) // 2 :])  # the newest are told
+            payload = encode_state(state)
+        self._asked = dict.fromkeys(sender.settings.confirm, time.monotonic() + GREETING_SECONDS)
+        await self._client.publish_acked(topic, payload, retain=True, timeout=patience)
 
     async def leave(self) -> None:
-        """Say goodbye: the last state, offline, by ourselves."""
+        """The agent stops: say goodbye ourselves, offline; the broker's will is for those who cannot."""
+        if self._client.is_lost:
+            return
         try:
-            await self._publish_state(online=False)
+            await self._publish_state(online=False, patience=LEAVE_SECONDS)
         except NotDelivered as error:
             log.warning("the last state was not delivered: %s", error)

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from agent.buffer import Buffer
-from agent.forward.carry import Carry, NobodyConfirms, Sender
+from agent.forward.carry import Carry, NobodyConfirms
+from agent.forward.sender import Sender
 from agent.forward.settings import ForwardSettings
 from wire import topics
 from wire.client import MQTT_5, MQTT_311, Broker, ConnectFailed, Disconnected, NotDelivered, connect
@@ -19,6 +20,8 @@ from wire.state import State, encode_state
 
 BACKOFF_SECONDS: Final = (0.5, 30.0)
 NOT_DELIVERING_SECONDS: Final = 60.0
+STALLED_SECONDS: Final = 10.0
+WATCH_SECONDS: Final = 1.0
 DONE_POLL_SECONDS: Final = 0.05
 log = logging.getLogger("edgepost.forward")
 
@@ -34,7 +37,9 @@ class Forward:
         self._errors: dict[str, tuple[str, str]] = {}
         self._carry: Carry | None = None
         self._broker: Broker | None = None
-        self._since_ns: int | None = None
+        self._since_ns: int | None = None  # for people; how long ago that was, the monotonic clock says
+        self._connected_at = 0.0
+        self._stalled_seconds = 0.0  # connected, batches wait, none is in flight, and none leaves
         self._connections = 0
 
     @property
@@ -50,8 +55,7 @@ class Forward:
     def attach(self, buffer: Buffer) -> None:
         """Take batches from this buffer, and be woken by it."""
         self._buffer = buffer
-        buffer.on_committed = self.sender.wake.set
-        buffer.on_evicted = lambda keys: self.sender.forget(set(keys))
+        self.sender.attach(buffer)
 
     async def run(self) -> None:
         """Connect and carry, one broker after the other, until cancelled."""
@@ -85,22 +89,23 @@ class Forward:
             async with connect(
                 broker, client_id=client_id, will=(will_topic, encode_state(will)), protocol=protocol
             ) as client:
-                carry = Carry(client, sender, buffer=buffer, connection=self._connections)
+                carry = Carry(client, sender, buffer=buffer, will=will)
                 self._broker, self._since_ns, self._carry = broker, time.time_ns(), carry
+                self._connected_at = time.monotonic()
                 self._errors.pop(broker.url, None)
                 log.info("connected to %s, MQTT %s", broker.url, "5" if protocol == MQTT_5 else "3.1.1")
                 try:
                     async with asyncio.TaskGroup() as tasks:
-                        tasks.create_task(self._watch_receipts(), name="delivering")
+                        tasks.create_task(self._watch(), name="delivering")
                         tasks.create_task(carry.run(), name="carry")
                 except ExceptionGroup as group:
                     ended, bugs = group.split((Disconnected, NotDelivered, NobodyConfirms))
                     if bugs is not None or ended is None:
                         raise
                     raise ended.exceptions[0] from None
-                finally:
-                    if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                        await asyncio.shield(carry.leave())
+                except asyncio.CancelledError:  # the agent stops; a lost connection comes as a group
+                    await asyncio.shield(carry.leave())
+                    raise
         except ConnectFailed as failed:
             if protocol == MQTT_311:
                 self._dialect.pop(broker.url, None)  # it may have been only slow, or be another broker by now
@@ -114,24 +119,23 @@ class Forward:
 
     def _end_connection(self) -> None:
         carry, self._carry, self._since_ns = self._carry, None, None
-        if carry is None:
-            return
-        for flight in self.sender.window.lost():
-            carry.park(flight, "lost alone")
+        self._stalled_seconds = 0.0
+        if carry is not None:
+            self.sender.lost()
 
-    async def _watch_receipts(self) -> None:
-        """With more than one broker, leave one behind which nobody confirms."""
+    async def _watch(self) -> None:
+        """Once a second see whether anything moves; with more than one broker, leave one on which no receipt comes."""
+        moves = -1
         while True:
-            await asyncio.sleep(NOT_DELIVERING_SECONDS / 6)
-            if len(self._settings.brokers) > 1 and self._unreceipted_seconds() > NOT_DELIVERING_SECONDS:
+            await asyncio.sleep(WATCH_SECONDS)
+            sender, before = self.sender, moves
+            moves = sender.sent_batches + sender.ends
+            is_idle = moves == before and not sender.window.flights and not sender.origins.held_back
+            waits = is_idle and self._buffer is not None and self._buffer.sendable_batches > 0
+            self._stalled_seconds = self._stalled_seconds + WATCH_SECONDS if waits else 0.0
+            unheard = sender.window.unheard_seconds(time.monotonic())
+            if len(self._settings.brokers) > 1 and unheard > NOT_DELIVERING_SECONDS:
                 raise NobodyConfirms("reachable, but nobody confirms: trying the next broker")
-
-    def _unreceipted_seconds(self) -> float:
-        """How long the oldest flight has been waiting on this connection."""
-        oldest = min((flight.first_sent for flight in self.sender.window.flights.values()), default=None)
-        if oldest is None or self._since_ns is None:
-            return 0.0
-        return min(time.monotonic() - oldest, (time.time_ns() - self._since_ns) / 1e9)
 
     async def finish(self, grace_seconds: float) -> None:
         """Wait until everything held is confirmed, as long as a broker is connected and the grace time lasts."""
@@ -142,7 +146,7 @@ class Forward:
             held = any(
                 [await self._buffer.read(lane, after=self.sender.after[lane], limit_bytes=1) for lane in range(3)]
             )
-            if not held and not self.sender.window.flights and not any(self.sender.queues):
+            if not held and not any(self.sender.window.news()) and not any(self.sender.queues):
                 return
             await asyncio.sleep(DONE_POLL_SECONDS)
 
@@ -162,7 +166,7 @@ class Forward:
         sender, window = self.sender, self.sender.window
         state, problem, remedy = self._judge()
         flights = window.flights.values()
-        oldest = min((flight.first_sent for flight in flights), default=None)
+        oldest = min((flight.first_sent for flight in window.news()), default=None)
         protocol = None if self._broker is None else self._dialect.get(self._broker.url, MQTT_5)
         return {
             "state": state,
@@ -186,6 +190,9 @@ class Forward:
             "receipted_rows": dict(sender.receipted),
             "resent": sender.resent,
             "parked": sender.parked,
+            "put_off": window.put_off(),
+            "stalled_seconds": self._stalled_seconds,
+            "held_back": sender.origins.facts(),
         }
 
     def _broker_facts(self, broker: Broker) -> dict[str, Any]:
@@ -200,12 +207,36 @@ class Forward:
             return "not connected", reason, remedy
         if sender.denied is not None:
             return "refused", sender.denied, "compare the broker's ACL with config/mosquitto/acl"
-        if self._unreceipted_seconds() > 4 * (sender.window.smoothed_seconds or 1) + 10:
-            groups = ", ".join(self._settings.confirm)
-            hint = " (the broker says: no subscriber)" if sender.no_subscriber_ns is not None else ""
-            text = f"broker reachable, nobody confirms{hint}: no receipt from {groups}"
-            return "not delivering", text, "start the receiver: `systemctl status edgepost-center` at the center"
-        return "connected", None, None
+        ours = sender.origins.held_back.get(sender.origins.ours)
+        if ours is not None:
+            return "refused", ours.reason, ours.remedy
+        if self._stalled_seconds >= STALLED_SECONDS:
+            text = f"connected, batches wait, and none has left for {self._stalled_seconds:.0f} s"
+            return "stalled", text, "keep `edgepost status --json` and the journal for a report; then restart edgepost"
+        put_off = sender.window.put_off()
+        if put_off:
+            groups = "; ".join(f"{group} answers later ({reason})" for group, reason in sorted(put_off.items()))
+            return "not delivering", f"broker reachable, but {groups}", _remedy_of(set(put_off.values()))
+        return self._judge_silence()
+
+    def _judge_silence(self) -> tuple[str, str | None, str | None]:
+        """Name the groups that are waited for and have not been heard for longer than they usually take."""
+        window = self.sender.window
+        patience = 4 * (window.smoothed_seconds or 1) + 10
+        silent = [group for group, seconds in window.silences(time.monotonic()).items() if seconds > patience]
+        if not silent:
+            return "connected", None, None
+        who = "nobody confirms" if len(silent) == len(self._settings.confirm) else "not every group confirms"
+        hint = " (the broker says: no subscriber)" if self.sender.no_subscriber_ns is not None else ""
+        text = f"broker reachable, {who}{hint}: no receipt from {', '.join(silent)}"
+        return "not delivering", text, "start the receiver: `systemctl status edgepost-center` at the center"
+
+
+def _remedy_of(reasons: set[str]) -> str:
+    """What to do where a receiver asks to be given batches later."""
+    if "disk" in reasons:
+        return "at the receiver: `df -h` and `journalctl -u edgepost-center`; its disk is full or fails"
+    return "read why in the receiver's journal: `journalctl -u edgepost-center`"
 
 
 def _backoff(failures: int) -> float:

@@ -20,7 +20,7 @@ class ForwardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         window_bytes: most bytes in flight without a receipt.
         encoding: `msgpack`, or `json` (bare NDJSON, only with `confirm: [broker]`).
         tier: 1 gateway, 2 server; custody only moves towards the center.
-        stop_grace_seconds: how long a stop waits for receipts.
+        stop_grace_seconds: how long a stop takes what was handed over (half of it at most) and waits for receipts.
     """
 
     root: Name = "edgepost"

@@ -9,6 +9,10 @@ from wire.batch import Batch
 Rows = Sequence[Sequence[Any]]
 
 
+class ReaderGone(Exception):
+    """Whoever read our stdout has closed it; nothing can be delivered there any more."""
+
+
 class Sink(Protocol):
     """What the receiver writes to. After `sync` everything written holds."""
 
@@ -21,7 +25,7 @@ class Sink(Protocol):
         """Make it durable; give how many bytes of each open file hold."""
 
     def rotate(self) -> Sequence[str]:
-        """Finish files that are old or large enough; give their names."""
+        """Finish files that are old or large enough; give the names under which they were open."""
 
     def close(self) -> None:
         """Finish."""

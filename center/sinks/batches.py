@@ -16,7 +16,7 @@ _FRAME: Final = struct.Struct(">II16s")
 
 
 class Batches:
-    """Bodies are neither decompressed nor decoded."""
+    """Bodies are neither decompressed nor decoded: whoever reads the files meets what nobody has looked into."""
 
     needs_rows = False
 
@@ -42,11 +42,11 @@ class Batches:
 
 
 def read_batches(path: Path) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Read a file back: digest, head and body of each batch."""
-    data = path.read_bytes()
-    at = 0
-    while at + _FRAME.size <= len(data):
-        head, body, digest = _FRAME.unpack_from(data, at)
-        at += _FRAME.size
-        yield digest, data[at : at + head], data[at + head : at + head + body]
-        at += head + body
+    """Read a file back: digest, head and body of each batch; a batch that is not whole ends an open file."""
+    with path.open("rb") as file:
+        while len(frame := file.read(_FRAME.size)) == _FRAME.size:
+            head_bytes, body_bytes, digest = _FRAME.unpack(frame)
+            data = file.read(head_bytes + body_bytes)
+            if len(data) < head_bytes + body_bytes:
+                return
+            yield digest, data[:head_bytes], data[head_bytes:]

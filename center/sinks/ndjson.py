@@ -6,8 +6,7 @@ from pathlib import Path
 from center.sinks import Rows
 from center.sinks.files import Files
 from wire.batch import Batch
-from wire.names import LANES
-from wire.render import render_rows
+from wire.render import envelope_of, render_rows
 
 
 class Ndjson:
@@ -20,16 +19,8 @@ class Ndjson:
 
     def write(self, batch: Batch, rows: Rows) -> None:
         """Append the rows of one batch."""
-        head = batch.head
-        envelope = {
-            "stream": head.stream,
-            "site": head.site,
-            "agent": head.agent,
-            "epoch": head.epoch.hex(),
-            "lane": LANES[head.lane],
-            "seq": head.seq,
-        }
-        self._files.write(head.stream, render_rows(head.columns, rows, envelope=envelope))
+        lines = render_rows(batch.head.columns, rows, envelope=envelope_of(batch.head))
+        self._files.write(batch.head.stream, lines)
 
     def sync(self) -> Mapping[str, int]:
         """One fdatasync a stream."""

@@ -1,7 +1,8 @@
 """Behind `edgepost parse`: which row each line of a file becomes, and why.
 
-One line that is not empty is one row, in the order of the input, by the very oracle that the collector uses. There is
-no sender, so peer, port and transport are nil.
+The file is read as the collector reads a TCP stream: by its framing, within its limits, in order, each message by the
+oracle that its fast path must agree with. A line that is not empty is one row, unless octet counts or NUL say
+otherwise. There is no sender, so peer, port and transport are nil.
 """
 
 import time
@@ -10,9 +11,12 @@ from typing import Any, Final, NamedTuple
 
 from collectors.sink import Lane, Stream
 from collectors.syslog.config import SEVERITIES, Syslog
+from collectors.syslog.families.table import NAMED
+from collectors.syslog.framing import Framer, Frames
 from collectors.syslog.lanes import lane_of
 from collectors.syslog.rows import SYSLOG, SyslogRow
 from collectors.syslog.slow import Origin, Reading, parse_line
+from collectors.syslog.structured_data import MAX_PARAMS
 from collectors.syslog.times import Times
 
 FLAGS: Final = {
@@ -27,8 +31,10 @@ FLAGS: Final = {
     "bad-msgid": "MSGID breaks RFC 5424: from there on everything is message",
     "bad-sd": "STRUCTURED-DATA breaks RFC 5424: from there on everything is message",
     "repeated-sd": "an SD-ID stands twice, which RFC 5424 forbids: its parameters are merged",
+    "cut-sd": f"more than {MAX_PARAMS:,} elements and parameters: the map holds the first of them, raw holds all",
     "encoding": "the bytes are not UTF-8: message by the listener's encoding, header with \\xNN",
     "cut": "the message was longer than the limit, or its stream ended inside it: this is its beginning",
+    "shrunk": "the row was too large for a message to the center: it lost raw, then the tail of message, then more",
 }
 """Every flag a row can have, and what it says (`docs/collectors/syslog.md`, "Flags")."""
 
@@ -37,6 +43,7 @@ _FORMATS: Final = {
     "rfc3164": "header by RFC 3164 and its usual bends",
     "none": "no header is recognised: everything after PRI is message",
 }
+_OWN_HEADER: Final = "no header of an RFC: the family has its own, or none"
 
 
 class Explained(NamedTuple):
@@ -49,39 +56,53 @@ class Explained(NamedTuple):
 
 
 def explain(
-    lines: Iterable[bytes],
+    chunks: Iterable[bytes],
     *,
     config: Syslog | None = None,
     zone: str | None = None,
     encoding: str | None = None,
     received_ns: int | None = None,
 ) -> Iterator[Explained]:
-    """Give one row for each line that is not empty.
+    """Give one row for each message, as soon as it ends.
 
     Args:
-        lines: with or without their ends.
-        config: whose lanes and, by its first listener, zone and encoding are used; the defaults if None.
+        chunks: of the stream, cut anywhere.
+        config: whose lanes and, by its first listener, limit, zone and encoding are used; the defaults if None.
         zone: instead of the listener's.
         encoding: instead of the listener's.
         received_ns: the time of receipt, by which years are decided; now if None.
     """
     config = config or Syslog()
     listener = config.listeners[0]
-    reading = Reading(encoding or listener.encoding, Times(zone or listener.zone))
-    for line in lines:
-        message = line.rstrip(b"\0\r\n")
-        if not message:
-            continue
+    reading = Reading(encoding or listener.encoding, Times(zone or listener.zone_name))
+    for message, is_cut in _messages(chunks, listener.max_message_bytes):
         received = time.time_ns() if received_ns is None else received_ns
         reading.times.at(received)
-        row = parse_line(message, origin=Origin(received, None, None, None), reading=reading)
+        row = parse_line(message, origin=Origin(received, None, None, None), reading=reading, is_cut=is_cut)
         severity = SyslogRow(*row).severity
         lane = lane_of(severity, config)
         yield Explained(SYSLOG, lane, row, (*_reasons(SyslogRow(*row)), _lane_reason(severity, lane)))
 
 
+def _messages(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[bytes, bool]]:
+    """Frame a stream; give each message, and whether it is only the beginning of one."""
+    framer = Framer(max_bytes, lambda _: None)
+    for chunk in chunks:
+        frames = framer.feed(chunk)
+        yield from _of(framer.cut(frames.data) if frames.block else frames)
+    yield from _of(framer.finish())
+
+
+def _of(frames: Frames) -> Iterator[tuple[bytes, bool]]:
+    return ((message, index in frames.beginnings) for index, message in enumerate(frames.messages))
+
+
 def _reasons(row: SyslogRow) -> Iterator[str]:
-    yield _FORMATS[row.format]
+    yield _OWN_HEADER if row.family and row.format == "none" else _FORMATS[row.format]
+    if row.family:
+        yield f"family {row.family}: {NAMED[row.family].sign}"
+        if NAMED[row.family].gives:
+            yield f"read beyond the header: {NAMED[row.family].gives}"
     for flag in (row.flag or "").split():
         yield f"{flag}: {FLAGS[flag]}"
 

@@ -111,19 +111,21 @@ def _take_all(text: str, *, origins: Origins, reading: Reading, order: list[Gram
 def _take(grammar: Grammar, found: list[Found], *, text: str, rest: _Open, times: Times) -> _Open:
     """Place the rows of what a grammar takes; give what is open after it."""
     is_refused = False
+    taken = 0
     for dialect in grammar.dialects:
         mine: Sequence[Any] = list(map(itemgetter(dialect.mark), found))
+        taken += len(mine) - mine.count("")
         try:
             _build(dialect, found, mine, rest=rest, times=times)
         except KeyError:
             is_refused = True
             known = [bool(mark) and dialect.is_known(each, times) for mark, each in zip(mine, found, strict=True)]
             _build(dialect, found, known, rest=rest, times=times)
+    if taken == len(found) and not is_refused:
+        return _Open(rest.rows, (), [], rest.origins)
     missed = (
         [rest.rows[index] is None for index in rest.indexes] if is_refused else list(map(not_, map(_pri_of, found)))
     )
-    if True not in missed:
-        return _Open(rest.rows, (), [], rest.origins)
     lines: Iterable[str] = text.split("\n") if is_refused else map(_line_of, found)
     indexes = list(compress(rest.indexes, missed))
     return _Open(rest.rows, indexes, list(compress(lines, missed)), rest.origins.only(missed))

@@ -10,7 +10,8 @@ it in one piece for the fast path. What could speak against it only later, an oc
 shows there as a line that no pattern takes; then `cut` goes through the same bytes message by message.
 
 Invariants: a message longer than the limit is cut there, its rest is skipped, and the stream stays in step. What is
-held between two chunks is never longer than the limit and one octet count.
+held between two chunks is never longer than the limit and one octet count. A byte is looked at a fixed number of times,
+however small the pieces in which its message trickles in: until the message can end, pieces are only gathered.
 """
 
 import re
@@ -22,6 +23,7 @@ DOUBT: Final = re.compile(r"[1-9][0-9]{0,6} <|\Z", re.ASCII)
 
 _COUNT: Final = re.compile(rb"([1-9][0-9]{0,6}) (?=<)")
 _END: Final = re.compile(rb"[\n\0]")
+_COUNT_BYTES: Final = len(b"9999999 <")  # so many tell whether a message is counted
 _TRAILER: Final = b"\0\r\n"  # an octet-counted message that carries a line end beside its count
 
 
@@ -43,7 +45,8 @@ class Framer:
     def __init__(self, max_message_bytes: int, count: Callable[[str], None]) -> None:
         """`count` is told `empty` and `cut`, each time."""
         self._max_bytes = max_message_bytes
-        self._held = b""
+        self._held: bytes | bytearray = b""
+        self._wanted = 0  # held in all, before a counted message that is held can be looked at again
         self._skip_octets = 0
         self._skips_line = False
         self._count = count
@@ -57,7 +60,10 @@ class Framer:
         """Take the next bytes of the stream and give the messages that end in them."""
         data = self._skip(data)
         if self._held:
-            data = self._held + data
+            if self._goes_on(data):
+                self._gather(data)
+                return Frames()
+            data = bytes(self._held) + data
         end = data.rfind(b"\n")
         if end <= 0 or b"\0" in data or _COUNT.match(data) or _COUNT.match(data, end + 1):
             return self.cut(data)
@@ -73,7 +79,7 @@ class Framer:
         """Cut bytes that begin at the beginning of a message into messages, one by one."""
         messages: list[bytes] = []
         beginnings: set[int] = set()
-        at = 0
+        self._wanted = at = 0
         while at < len(data):
             count = _COUNT.match(data, at)
             found = self._counted(data, count) if count else self._line(data, at)
@@ -96,7 +102,8 @@ class Framer:
         Args:
             is_cut: it was not the sender that ended the stream, so a line without its end is cut too.
         """
-        held, self._held = self._held, b""
+        held, self._held = bytes(self._held), b""
+        self._wanted = 0
         count = _COUNT.match(held)
         message = held[count.end() :] if count else held.removesuffix(b"\r")
         if not message:
@@ -105,6 +112,19 @@ class Framer:
         if is_cut:
             self._count("cut")
         return Frames(messages=(message,), beginnings=frozenset({0} if is_cut else ()))
+
+    def _goes_on(self, data: bytes) -> bool:
+        """Tell whether the message that is held goes on beyond these bytes; only they are looked at."""
+        size = len(self._held) + len(data)
+        if self._wanted:
+            return size < self._wanted
+        is_line = len(self._held) >= _COUNT_BYTES
+        return is_line and size <= self._max_bytes and b"\n" not in data and b"\0" not in data
+
+    def _gather(self, data: bytes) -> None:
+        if not isinstance(self._held, bytearray):
+            self._held = bytearray(self._held)  # grows in place: neither copied nor a list of a million small pieces
+        self._held += data
 
     def _skip(self, data: bytes) -> bytes:
         """Drop what belongs to a message that was cut."""
@@ -132,6 +152,7 @@ class Framer:
         length, begin = int(count[1]), count.end()
         taken = begin + min(length, self._max_bytes)
         if taken > len(data):
+            self._wanted = taken - count.start()
             return None
         if length <= self._max_bytes:
             return data[begin:taken].rstrip(_TRAILER), taken, False

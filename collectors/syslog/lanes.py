@@ -32,9 +32,11 @@ def lane_of(severity: int, config: Syslog) -> Lane:
 class LaneSorter:
     """Owns the way from rows to the sink, and how much urgency each peer may still claim."""
 
-    def __init__(self, config: Syslog, sink: Sink) -> None:
+    def __init__(self, config: Syslog, sink: Sink, *, urgent_rows_per_second: int | None = None) -> None:
+        """`urgent_rows_per_second` of a listener that has its own."""
         self._sink = sink
-        self._limit = UrgentLimit(config.urgent_rows_per_second)
+        own = urgent_rows_per_second
+        self._limit = UrgentLimit(config.urgent_rows_per_second if own is None else own)
         self._table = bytes(lane_of(severity, config) for severity in range(8)).ljust(256, b"\1")
 
     def put(self, rows: Sequence[Row]) -> None:

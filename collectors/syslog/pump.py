@@ -26,7 +26,6 @@ NAP_SECONDS: Final = 0.100
 ESTIMATE_SECONDS: Final = 0.010
 WAKEFUL_SECONDS: Final = 1.0
 LEAST_NAP_SECONDS: Final = 0.001  # epoll counts in milliseconds
-FINISH_SECONDS: Final = 0.5  # at a stop, for what the kernel still holds
 
 
 class After(Enum):
@@ -47,7 +46,10 @@ class Source(Protocol):
         """The socket's file descriptor, for as long as it is pumped."""
 
     def read(self) -> After:
-        """Take at most one chunk of what is there now, and put its rows. Never blocks, never raises OSError."""
+        """Take at most one chunk of what is there now, and put its rows. Never blocks, never raises OSError.
+
+        A source that has been told to stop never waits: it naps, or it is closed once nothing is there.
+        """
 
 
 class Nap:
@@ -116,9 +118,12 @@ class Pump:
         self._waiting: set[Source] = set()
         self._wake = asyncio.Event()
 
-    def add(self, source: Source) -> None:
-        """Read a source from now on."""
-        self._wait(source)
+    def add(self, source: Source, *, is_ready: bool = False) -> None:
+        """Read a source from now on; one that is ready may hold what no selector sees."""
+        if is_ready:
+            self._set_ready(source)
+        else:
+            self._wait(source)
 
     def remove(self, source: Source) -> None:
         """Read a source no more; call it before the socket is closed."""
@@ -138,6 +143,24 @@ class Pump:
                 self._wake.clear()
                 await self._wake.wait()
             await self._sink.drain()
+            if self._ready:
+                self._turn(self._ready.popleft())
+            await asyncio.sleep(0)
+
+    async def finish(self, *, until: float) -> None:
+        """Give turns to sources that were told to stop: until all have closed, or the loop's clock says `until`."""
+        loop = asyncio.get_running_loop()
+        for source in (*self._waiting, *self._naps):
+            self.remove(source)
+            self._ready.append(source)
+        while (self._ready or self._naps) and (left := until - loop.time()) > 0:
+            if not self._ready:
+                self._wake.clear()
+                await self._wake.wait()
+            try:
+                await asyncio.wait_for(self._sink.drain(), left)
+            except TimeoutError:
+                return
             if self._ready:
                 self._turn(self._ready.popleft())
             await asyncio.sleep(0)
@@ -168,10 +191,3 @@ class Pump:
     def _set_ready(self, source: Source) -> None:
         self._ready.append(source)
         self._wake.set()
-
-
-def finish(source: Source, *, until: float) -> None:
-    """Read what the kernel already holds, once, until nothing is left or the loop's clock says `until`."""
-    loop = asyncio.get_running_loop()
-    while source.read() not in {After.WAIT, After.CLOSED} and loop.time() < until:
-        pass  # after a nap's worth of nothing a source wants to wait

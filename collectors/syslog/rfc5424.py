@@ -52,6 +52,14 @@ def read_rfc5424(text: str, start: int) -> Header:
     return _read_tail(text, rest, fields=fields, flags=flags)
 
 
+def read_bare_rfc5424(text: str) -> Header | None:
+    """Read a line from a file, without `<PRI>VERSION SP`; None unless all of it keeps the grammar."""
+    if not _TIME.match(text):
+        return None
+    header = read_rfc5424(text, 0)
+    return None if header.flags or header.app_name is None or header.app_name.endswith(":") else header
+
+
 def _read_tail(text: str, at: int, *, fields: dict[str, Any], flags: list[str]) -> Header:
     """Read STRUCTURED-DATA and MSG."""
     end = at + 1
@@ -63,6 +71,8 @@ def _read_tail(text: str, at: int, *, fields: dict[str, Any], flags: list[str]) 
         end = elements.end
         if elements.is_repeated:
             flags.append("repeated-sd")
+        if elements.is_cut:
+            flags.append("cut-sd")
     elif text[end : end + 1] not in {"", " "}:
         return Header(**fields, message=text[at:], flags=(*flags, "bad-sd"))
     message = text[end + 1 :].removeprefix(_BOM)

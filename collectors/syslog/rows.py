@@ -49,4 +49,4 @@ class SyslogRow(NamedTuple):
     raw: bytes | None
 
 
-SYSLOG = Stream("syslog", SyslogRow, source="peer")
+SYSLOG = Stream("syslog", SyslogRow, source="peer", is_bounded=True)  # structured_data.MAX_PARAMS

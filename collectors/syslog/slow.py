@@ -1,6 +1,7 @@
 """One line to one row, slowly and always: the oracle that the fast path must agree with.
 
-    bytes ──UTF-8, else surrogates──► PRI ──► RFC 5424 if a version follows, else RFC 3164 ──► row
+    bytes ──UTF-8, else surrogates──► PRI ──► a family's own header ─────────────────────────────────► row
+                                       └────► RFC 5424 if a version follows, else RFC 3164 ──► family ──► row
 
 Total: any bytes give a row. Text that is not UTF-8 is carried as lone surrogates while the header is read, and turned
 into text at the end: the header with backslashes, the message by the listener's encoding. So a stray byte can never
@@ -8,11 +9,13 @@ change how a line is cut into fields.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from collectors.syslog.families.recognise import read_own, recognise
 from collectors.syslog.header import Header
 from collectors.syslog.rfc3164 import read_rfc3164
-from collectors.syslog.rfc5424 import VERSION, read_rfc5424
+from collectors.syslog.rfc5424 import VERSION, read_bare_rfc5424, read_rfc5424
 from collectors.syslog.times import Times
 
 Row = tuple[Any, ...]
@@ -24,11 +27,16 @@ _BENT_PRI: Final = re.compile(r"<[^<> \n]{0,8}>")
 _ESCAPED: Final = re.compile(r"[\udc80-\udcff]")
 
 
+ReadHeader = Callable[[str, int, Times], Header | None]
+"""A grammar of a listener's own: the header of a line after PRI, which ends at the index; None where it is another."""
+
+
 class Reading(NamedTuple):
-    """How a listener reads lines: the encoding of what is not UTF-8, and its times."""
+    """How a listener reads lines: the encoding of what is not UTF-8, its times, and a grammar that is tried first."""
 
     encoding: str
     times: Times
+    first: ReadHeader | None = None
 
 
 class Origin(NamedTuple):
@@ -52,7 +60,8 @@ def parse_line(line: bytes, *, origin: Origin, reading: Reading, is_cut: bool = 
     """
     text = line.decode("utf-8", "surrogateescape")
     pri, start, flags = _read_pri(text)
-    header = _read_header(text, start, times=reading.times)
+    own = reading.first(text, start, reading.times) if reading.first else None
+    header = recognise(own, reading.times) if own else _read_header(text, start, times=reading.times)
     flags += header.flags
     if not _is_text(text):
         header = _mend(header, reading.encoding)
@@ -79,7 +88,7 @@ def _row(header: Header, *, pri: int, origin: Origin, flags: tuple[str, ...], li
         header.structured_data,
         header.message or None,
         header.format,
-        None,
+        header.family,
         " ".join(flags) if flags else None,
         line if flags else None,
     )
@@ -95,10 +104,14 @@ def _read_pri(text: str) -> tuple[int, int, tuple[str, ...]]:
 
 
 def _read_header(text: str, start: int, *, times: Times) -> Header:
+    own = read_own(text, start, times)
+    if own is not None:
+        return recognise(own, times)
     version = VERSION.match(text, start) if start else None
     if version:
-        return read_rfc5424(text, version.end())
-    return read_rfc3164(text, start, times, has_pri=start > 0)
+        return recognise(read_rfc5424(text, version.end()), times)
+    bare = None if start else read_bare_rfc5424(text)
+    return recognise(bare or read_rfc3164(text, start, times, has_pri=start > 0), times)
 
 
 def _is_text(text: str) -> bool:

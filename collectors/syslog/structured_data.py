@@ -5,6 +5,9 @@ r"""STRUCTURED-DATA of RFC 5424 section 6.3: text in, `{id: {param: value}}` out
 
 A parameter that is repeated becomes a list (section 6.3.3 allows it). An id that is repeated is merged, and said to
 be, because section 6.3.2 forbids it. Linear: every repeat is possessive.
+
+Of one line at most `MAX_PARAMS` elements and parameters stand in the map, and it is said when there were more: a
+receiver refuses larger maps and lists, and with one row its whole batch would go.
 """
 
 import re
@@ -13,6 +16,8 @@ from typing import Any, Final, NamedTuple
 
 from collectors.syslog.patterns import SD_ELEMENT
 
+MAX_PARAMS: Final = 1_000  # no real sender comes near: the most that was seen is 49
+_SHORTEST: Final = 3  # characters of an element, `[a]`; a parameter takes more
 _NAME: Final = r"[!#-<>-\\^-~]{1,32}+"  # SD-NAME: printable ASCII without = SP ] "
 _VALUE: Final = r'[^"\\\]]*+(?:\\.[^"\\\]]*+)*+'  # PARAM-VALUE: " \ ] are escaped
 _ID: Final = re.compile(rf"\[({_NAME})")
@@ -22,11 +27,12 @@ _MORE: Final = re.compile(r' ([^=]++)="([^"]*+)"')  # over params that `SD_ELEME
 
 
 class Elements(NamedTuple):
-    """What was read: the map, where reading stopped, and whether an id stood there twice."""
+    """What was read: the map, where reading stopped, whether an id stood there twice, and whether the map is whole."""
 
     data: dict[str, dict[str, Any]]
     end: int
     is_repeated: bool
+    is_cut: bool
 
 
 def read_elements(text: str, start: int = 0) -> Elements | None:
@@ -43,7 +49,8 @@ def read_elements(text: str, start: int = 0) -> Elements | None:
         if text[at : at + 1] != "]":
             return None
         at += 1
-    return Elements(data, at, is_repeated) if at > start else None
+    is_cut = at - start > _SHORTEST * MAX_PARAMS and _cut(data)
+    return Elements(data, at, is_repeated, is_cut) if at > start else None
 
 
 def _read_params(text: str, at: int, params: dict[str, Any]) -> int:
@@ -62,6 +69,23 @@ def _read_params(text: str, at: int, params: dict[str, Any]) -> int:
     return at
 
 
+def _cut(data: dict[str, dict[str, Any]]) -> bool:
+    """Keep the first `MAX_PARAMS` elements and parameters of a map; tell whether there were more."""
+    room = MAX_PARAMS
+    for name, params in list(data.items()):
+        room -= 1
+        if room < 0:
+            del data[name]
+        for key, value in list(params.items()):
+            count = len(value) if isinstance(value, list) else 1
+            if room <= 0:
+                del params[key]
+            elif count > room:
+                params[key] = value[:room]
+            room -= count
+    return room < 0
+
+
 def read_simple(texts: Iterable[str]) -> list[dict[str, Any] | None]:
     """Read many texts at once, those of one element without escapes and without repeats; None for all others.
 
@@ -76,4 +100,4 @@ def _one_element(found: tuple[str, ...]) -> dict[str, Any] | None:
         return {name: {param: value}} if name else None
     others = _MORE.findall(more)
     params = {param: value, **dict(others)}
-    return {name: params} if len(params) == len(others) + 1 else None
+    return {name: params} if len(params) == len(others) + 1 < MAX_PARAMS else None

@@ -31,7 +31,7 @@ def test_each_mistake_is_printed_with_place_line_caret_and_remedy(case, monkeypa
 
 
 def test_there_are_cases_enough_to_mean_something():
-    assert len(CASES) >= 25
+    assert len(CASES) >= 50
 
 
 @pytest.fixture
@@ -54,6 +54,15 @@ def test_a_valid_file_is_summed_up(run_check):
         "agent.yaml: ok",
     ]
     assert (0, summary) == run_check(VALID)
+
+
+def test_each_rule_is_summed_up_and_a_drop_of_errors_is_a_warning(run_check):
+    rules = "rules:\n  - {name: no-cron, do: drop, where: {app_name: cron}}\n"
+    code, lines = run_check(VALID.replace("collectors:\n", rules + "collectors:\n"))
+    assert (0, "agent.yaml: ok, 1 to look at") == (code, lines[-1])
+    assert "rule no-cron: drops rows of syslog where app_name is cron" in lines
+    (warning,) = [line for line in lines if line.startswith("warning")]
+    assert warning.startswith("warning: rule no-cron: may drop rows of severity emerg, alert, crit, err;")
 
 
 @pytest.mark.parametrize(
@@ -101,3 +110,13 @@ def test_the_command_gives_the_exit_code_and_counts_the_mistakes(tmp_path, capsy
     assert 78 == main(["check", str(path)])
     assert capsys.readouterr().err.endswith("agent.yaml: 2 mistakes\n")
     assert 78 == main(["check", str(tmp_path / "gone.yaml")])
+
+
+def test_files_of_a_listener_that_cannot_be_used_are_warnings_they_are_states_of_a_running_agent(run_check):
+    tls = "      - bind: tls://[::]:6514\n        zone: UTC\n        cert_file: gone.pem\n        key_file: gone.key\n"
+    code, lines = run_check(VALID + tls)
+    (warning,) = [line for line in lines if line.startswith("warning")]
+    assert (0, "agent.yaml: ok, 1 to look at") == (code, lines[-1])
+    assert warning.startswith(
+        "warning: syslog: tls://[::]:6514: cert_file gone.pem cannot be read: No such file or directory; check the path"
+    )

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 
@@ -54,6 +56,24 @@ def test_status_without_an_agent_is_down_in_plain_text(tmp_path):
     assert "DOWN" in done.stdout
     assert "systemctl status edgepost" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_ctrl_c_ends_a_watched_status_with_its_last_exit_code_wherever_it_is(tmp_path):
+    """An agent that takes the request and never answers: the client is in the middle of asking."""
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(tmp_path / "s"))
+        agent.listen()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agent.cli", "status", "--watch", "--socket", str(tmp_path / "s")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        connection, _ = agent.accept()
+        with connection:
+            assert connection.recv(100)
+            process.send_signal(signal.SIGINT)
+            assert (b"", b"") == process.communicate(timeout=30)
+    assert 2 == process.returncode
 
 
 def test_status_as_json_is_json_even_without_an_agent(tmp_path):

@@ -137,7 +137,11 @@ def test_a_row_at_the_center_is_one_short_line_without_its_envelope():
 
 def test_the_account_sets_what_was_sent_against_what_the_center_has():
     facts = fixtures.healthy()
-    facts["collectors"][0]["drops"] = {"kernel": 5, "empty": 9}
+    facts["buffer"]["account"] += [
+        {"origin": "gw-01", "stream": "syslog", "what": "dropped:kernel", "rows": 5, "bytes": 0},
+    ]
+    facts["buffer"]["account"][2]["rows"] += 5  # received, and at once dropped
+    facts["collectors"][0]["drops"] = {"kernel": 5, "empty": 9, "connection-limit": 3, "stop-bytes": 900}
     ledger = {
         "rows": [
             {"agent": "gw-01", "stream": "syslog", "committed": 1_234_560},

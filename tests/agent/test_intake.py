@@ -1,12 +1,14 @@
 """Intake on a real buffer: what is put is committed, in its lane, with its mark, and never beyond the bound unseen."""
 
 import asyncio
-import time
+
+import msgspec
 
 from agent.buffer import Buffer, BufferSettings, Origin
 from agent.encode import PIECE_BYTES, encode_rows, shrink_row
 from agent.events import AGENT, row
 from agent.intake import Intake
+from agent.taps import QUEUE_BYTES
 from collectors.sink import Lane
 from wire.batch import Batch, Hop, decode_rows
 from wire.head import decode_head
@@ -24,6 +26,10 @@ def some(count, text="x"):
 
 def as_batch(held):
     return Batch(Hop("a1", 2, (), 1, 0), held.digest, held.head, held.body, decode_head(held.head))
+
+
+def decoded(piece):
+    return msgspec.msgpack.decode(bytes((0x90 | piece.rows,)) + piece.data)
 
 
 async def held_rows(buffer, lane):
@@ -120,22 +126,52 @@ async def test_a_tap_sees_rows_and_is_told_what_it_was_too_slow_for(tmp_path):
     await buffer.close()
 
 
-def test_values_that_no_format_can_hold_are_mended_and_no_row_is_lost():
-    rows = [(1, 2, "\ud800", 1 << 70, {"a": {1, 2}}), (1, 2, "whole", 5, None)]
-    (piece,) = encode_rows(rows)
+async def test_a_tap_holds_no_more_than_its_bytes_but_always_one_row(tmp_path):
+    buffer = await opened(tmp_path)
+    intake = Intake(buffer)
+    tap = intake.subscribe("agent")
+    sink = intake.sink("test")
+    sink.put(AGENT, [row("ping", text="x", detail={"deep": ["y" * 100_000]})] * 50)
+    rows, lost = await tap.take()
+    assert (QUEUE_BYTES // 100_000, 50) == (len(rows), len(rows) + lost)
+    sink.put(AGENT, [row("ping", text="x" * 2 * QUEUE_BYTES)] * 2)
+    assert (1, 1) == tuple(len(part) if isinstance(part, list) else part for part in await tap.take())
+    intake.unsubscribe(tap)
+    await intake.close()
+    await buffer.close()
+
+
+async def test_who_waits_for_room_waits_for_the_disk_and_not_for_the_clock(tmp_path):
+    buffer = await opened(tmp_path)
+    intake = Intake(buffer, limit_bytes=10_000)
+    sink = intake.sink("test")
+    sink.put(AGENT, some(200))
+    waiting = asyncio.create_task(sink.drain())
+    await asyncio.sleep(0)
+    assert (True, None) == (intake._commit is not None, intake._timer)
+    await waiting
+    await intake.close()
+    await buffer.close()
+
+
+def test_values_that_no_format_can_hold_are_mended_counted_and_no_row_is_lost():
+    rows = [(1, 2, "\ud800", 1 << 70, "a", {"a": {1, 2}}), (1, 2, "whole", 5, "b", None)]
+    encoded = encode_rows(rows, AGENT)
+    assert (1, 0) == (encoded.mended, encoded.shrunk)
+    (piece,) = encoded.pieces
     assert 2 == piece.rows
+    assert [[1, 2, "\\ud800", None, "a", {"a": [1, 2]}], list(rows[1])] == decoded(piece)
 
 
 def test_pieces_of_large_rows_stay_small():
-    rows = [(1, 2, "y" * 60_000)] * 100
-    pieces = list(encode_rows(rows))
+    rows = [(1, 2, "ping", 5, "y" * 60_000, None)] * 100
+    pieces = encode_rows(rows, AGENT).pieces
     assert 100 == sum(piece.rows for piece in pieces)
     assert all(len(piece.data) <= PIECE_BYTES for piece in pieces)
 
 
 def test_a_row_too_large_for_a_message_loses_raw_first_and_says_so():
     columns = (("time", "time"), ("received", "time"), ("message", "str"), ("flag", "str"), ("raw", "bytes"))
-    (piece,) = encode_rows([(None, time.time_ns(), "m" * 1000, None, b"r" * 5000)])
-    (whole,) = encode_rows([(None, 0, "m" * 1000, "shrunk", None)])
-    shrunk = shrink_row(columns, piece.data, fits=lambda data: len(data) < 2000)
-    assert len(whole.data) + 8 == len(shrunk)
+    row = msgspec.msgpack.encode((None, 5, "m" * 1000, None, b"r" * 5000))
+    shrunk = shrink_row(columns, row, fits=lambda data: len(data) < 2000)
+    assert [None, 5, "m" * 1000, "shrunk", None] == msgspec.msgpack.decode(shrunk)

@@ -66,6 +66,45 @@ def test_settings_come_from_a_config_by_name(tmp_path):
     assert parse(*arguments, "--name", "three", data=LINES[3]).returncode == 78
 
 
+RULES = """\
+version: 1
+agent: a
+site: s
+forward: {brokers: [{url: mqtt://localhost}]}
+collectors: [{collector: syslog}]
+rules:
+  - {name: urgent-first, do: keep, where: {severity: "<=err"}}
+  - {name: no-secrets, do: mask, column: message, pattern: failed, where: {hostname: host}}
+  - {name: quiet, do: lane, lane: bulk, where: {format: rfc3164}}
+  - {name: unread, do: drop, where: {format: none}}
+"""
+
+
+def test_rules_of_a_config_are_shown_with_their_hits_under_keys_that_no_column_has(tmp_path):
+    (tmp_path / "agent.yaml").write_text(RULES)
+    done = parse("-", "--json", "--config", str(tmp_path / "agent.yaml"), data=b"\n".join(LINES))
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["@rules"] for row in rows] == [["urgent-first"], ["unread"], ["no-secrets", "quiet"]]
+    assert [row["@lane"] for row in rows] == ["urgent", None, "bulk"]
+    assert rows[2]["message"] == "***"
+    assert {len(row) for row in rows} == {20}
+
+
+def test_the_text_form_names_the_rules_that_hit_and_what_became_of_the_row(tmp_path):
+    (tmp_path / "agent.yaml").write_text(RULES)
+    done = parse("-", "--config", str(tmp_path / "agent.yaml"), data=b"\n".join(LINES))
+    said = done.stdout.decode().splitlines()
+    assert "2: syslog, dropped" in said
+    assert "3: syslog, lane bulk" in said
+    assert [line for line in said if line.startswith("   rule")] == [
+        "   rule      urgent-first: keep",
+        "   rule      unread: drop",
+        "   rule      no-secrets: mask",
+        "   rule      quiet: lane",
+    ]
+    assert not any("@" in line.split()[0] for line in said if line.strip())
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,29 @@ from parts import facts as fixtures
 
 from agent.cells import WIDTH, cells, wrap
 from agent.health import find_problems, verdict
+from agent.losses import Loss
+from agent.reasons import OF_CUSTODY
 from agent.screen import account_of, draw, draw_absent
+from collectors.syslog.reasons import REASONS as SYSLOG
 
 GOLDEN = Path(__file__).parent / "testdata" / "screen"
-LOSSES = {"syslog": {"kernel": 1_203}, "buffer": {"evicted-limit": 5_000}}
+LOSSES = [
+    Loss("syslog", next(reason for reason in SYSLOG if reason.name == "kernel"), 1_203),
+    Loss("syslog", next(reason for reason in SYSLOG if reason.name == "connection-limit"), 1),
+    Loss("buffer", next(reason for reason in OF_CUSTODY if reason.name == "evicted-limit"), 5_000),
+]
 CASES = {
-    "healthy": (fixtures.healthy, {}),
+    "healthy": (fixtures.healthy, ()),
     "degraded": (fixtures.degraded, LOSSES),
-    "down": (fixtures.down, {}),
-    "huge": (fixtures.huge, {}),
-    "hostile": (fixtures.hostile, {}),
+    "guarded": (fixtures.guarded, ()),
+    "down": (fixtures.down, ()),
+    "huge": (fixtures.huge, ()),
+    "hostile": (fixtures.hostile, ()),
 }
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def judged(make: Callable[[], dict[str, Any]], losses: dict[str, dict[str, int]]) -> dict[str, Any]:
+def judged(make: Callable[[], dict[str, Any]], losses: Sequence[Loss]) -> dict[str, Any]:
     facts = make()
     problems = find_problems(facts, losses)
     return facts | {"problems": problems, "health": verdict(problems)}

@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 
+import pytest
 from parts.agents import parts
 
 from agent import taps
 from agent.client import row_text
 from agent.events import AGENT, row
 from agent.status import serve_status
-from agent.tail import matcher
+from agent.tail import picker
 from collectors.syslog.rows import SYSLOG
 
 
@@ -115,11 +118,23 @@ async def test_where_is_looked_at_by_the_agent(tmp_path):
 async def test_an_unknown_stream_or_column_is_refused_with_those_that_are_known(tmp_path):
     async with Serving(tmp_path) as agent:
         async with Reader(agent.path) as reader:
-            assert "syslog" in (await reader.ask(stream="sysslog"))["remedy"]
+            assert 'did you mean "syslog"?\nstreams: agent, syslog' == (await reader.ask(stream="sysslog"))["remedy"]
         async with Reader(agent.path) as reader:
-            assert "hostname" in (await reader.ask(where=[["host", "x"]]))["remedy"]
+            assert 'did you mean "hostname"?' in (await reader.ask(where=[["hostnam", "x"]]))["remedy"]
         async with Reader(agent.path) as reader:
             assert "error" in await reader.ask(where="x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "nearest"), [(["sysslog"], "syslog"), (["syslog", "--where", "hostnam=x"], "hostname")]
+)
+async def test_what_there_is_not_is_a_mistake_of_usage_and_no_agent_is_called_down(tmp_path, arguments, nearest):
+    async with Serving(tmp_path) as agent:
+        command = [sys.executable, "-m", "agent.cli", "tail", *arguments, "--socket", str(agent.path)]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    assert (64, "") == (done.returncode, done.stdout)
+    assert f'did you mean "{nearest}"?' in done.stderr
+    assert "DOWN" not in done.stderr
 
 
 async def test_a_slow_reader_is_told_how_many_rows_it_lost(tmp_path):
@@ -141,13 +156,61 @@ async def test_a_reader_that_goes_away_leaves_no_tap(tmp_path, monkeypatch):
                 await asyncio.sleep(0.01)
 
 
-def test_nil_is_matched_by_null():
-    assert matcher([("flag", "null")])(SYSLOG, syslog_row("x"))
-    assert not matcher([("flag", "cut")])(SYSLOG, syslog_row("x"))
+async def test_rows_that_were_not_asked_for_are_never_counted_as_lost(tmp_path):
+    async with Serving(tmp_path) as agent, Reader(agent.path) as reader:
+        await reader.ask(where=[["hostname", "camera"]])
+        agent.put(*[syslog_row(str(n)) for n in range(taps.QUEUE_ROWS + 50)], syslog_row("seen", hostname="camera"))
+        assert (await reader.next())["message"] == "seen"
+
+
+async def test_rows_that_were_asked_for_are_counted_as_lost_when_they_are_too_many(tmp_path):
+    async with Serving(tmp_path) as agent, Reader(agent.path) as reader:
+        await reader.ask(where=[["hostname", "camera"]])
+        agent.put(*[syslog_row(str(n), hostname=("gw", "camera")[n % 2]) for n in range(2 * taps.QUEUE_ROWS + 50)])
+        assert await reader.next() == {"lost": 25}
+        assert (await reader.next())["message"] == "1"
+
+
+def picked(*where, rows=None):
+    """How many rows a question picks."""
+    return len(picker(where)(SYSLOG, rows or [syslog_row("x")]))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "count"),
+    [
+        ("flag", "null", 1),
+        ("flag", "cut", 0),
+        ("hostname", "gw", 1),
+        ("hostname", "null", 0),
+        ("severity", "6", 1),
+        ("severity", "06", 0),
+        ("severity", "six", 0),
+        ("severity", "null", 0),
+        ("time", "1970-01-01T00:00:00.000000001Z", 1),
+        ("time", "1970-01-01T00:00:00Z", 0),
+        ("time", "1", 0),
+        ("structured_data", "null", 1),
+        ("raw", "null", 1),
+    ],
+)
+def test_a_value_is_written_as_json_shows_it(column, value, count):
+    assert picked((column, value)) == count
+
+
+def test_maps_and_bytes_are_compared_as_json_shows_them():
+    rows = [(*syslog_row("x")[:12], {"a": {"b": "ü"}}, "x", "rfc5424", None, None, b"\x00\xff")]
+    assert picked(("structured_data", '{"a": {"b": "\\u00fc"}}'), rows=rows) == 1
+    assert picked(("raw", "AP8="), rows=rows) == 1
+
+
+def test_all_of_several_must_hold():
+    assert picked(("hostname", "gw"), ("severity", "6")) == 1
+    assert picked(("hostname", "gw"), ("severity", "5")) == 0
 
 
 def test_a_row_of_a_stream_without_the_column_never_matches():
-    assert not matcher([("hostname", "gw")])(AGENT, row("started", text=""))
+    assert not picker([("hostname", "gw")])(AGENT, [row("started", text="")])
 
 
 def test_a_hostile_row_is_one_harmless_line():

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import random
 import re
 import socket
@@ -102,6 +103,25 @@ def test_each_setting_stands_on_the_page(collector: Collector) -> None:
 
 
 @each_collector
+def test_every_reason_it_counts_by_is_declared_and_explained(collector: Collector) -> None:
+    page = (PAGES / f"{collector.name.replace('_', '-')}.md").read_text(encoding="utf-8")
+    declared = [reason.name for reason in collector.reasons]
+    assert len(set(declared)) == len(declared)
+    assert counted_by_name(collector) <= set(declared)
+    for reason in collector.reasons:
+        assert (reason.rows_of is not None) == reason.is_in_rows, reason
+        assert reason.rows_of is None or reason.rows_of in collector.streams, reason
+        assert re.search(rf"^\| `{reason.name}` \| .*\b{reason.unit}\b", page, re.MULTILINE), reason
+
+
+def counted_by_name(collector: Collector) -> set[str]:
+    """The names that its code gives to `count`, as far as they stand there in quotes."""
+    package = Path(importlib.import_module(collector.collect.partition(":")[0]).__file__ or "").parent
+    texts = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
+    return {name for text in texts for name in re.findall(r"\b_?count\(\s*f?\"([a-z][a-z-]+)\"", text)}
+
+
+@each_collector
 async def test_it_starts_on_a_free_port_and_a_cancel_leaves_nothing_behind(collector: Collector) -> None:
     before, files = asyncio.all_tasks(), descriptors()
     sink = ListSink()
@@ -129,6 +149,7 @@ async def test_it_survives_random_bytes_and_puts_only_its_columns(collector: Col
     assert not task.done()
     task.cancel()
     await asyncio.wait([task])
+    assert set(sink.counted) <= {reason.name for reason in collector.reasons}
     for stream, _, row in sink.puts:
         assert stream in collector.streams
         assert len(row) == len(stream.columns)

@@ -18,7 +18,7 @@ from parts.batches import BOOT, START_NS
 from agent.buffer.rows import Held
 from agent.events import AGENT, row
 from agent.forward.window import Flight, Verdict, Window
-from center.memory import Ranges
+from center.names import Ranges
 from wire.batch import (
     Batch,
     Head,
@@ -181,11 +181,11 @@ class Sender:
         if verdict is Verdict.PARK:
             self.store.parked.add(flight.held.key)
             self.window.remove(flight)
-        if verdict not in {Verdict.DONE, Verdict.DROP, Verdict.CONFLICT}:
-            return False
-        self.end(flight, "confirmed" if verdict is Verdict.DONE else "rejected")
         if verdict is Verdict.CONFLICT:
             self.epoch = self.chance.randbytes(16)
+        if verdict not in {Verdict.DONE, Verdict.CONFLICT} or not flight.is_over:
+            return False
+        self.end(flight, "rejected" if flight.rejected else "confirmed")
         return True
 
     def end(self, flight: Flight, what: str) -> None:

@@ -36,7 +36,7 @@ def find_program(name: str) -> str:
     """Give the path of a broker's program, or leave the test out (fail it when CI is set)."""
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if path is None:
-        said = f"{name} is not on PATH: apt install {name}"
+        said = f"{name} is not on PATH: apt install {name.removesuffix('_passwd')}"
         if os.environ.get("CI"):
             pytest.fail(said)
         pytest.skip(said)
@@ -237,15 +237,15 @@ class Certificates:
         _openssl("req", "-x509", *_KEY, "-keyout", key, "-out", ca, "-days", "2", "-subj", f"/CN={name}")
         return cls(folder, ca, key)
 
-    def issue(self, common_name: str, *, names: str = "DNS:localhost,IP:127.0.0.1") -> tuple[Path, Path]:
-        """Sign a certificate for a server or a client; give (certificate, key)."""
+    def issue(self, common_name: str, *, names: str = "DNS:localhost,IP:127.0.0.1", days: int = 2) -> tuple[Path, Path]:
+        """Sign a certificate for a server or a client, over already if `days` is negative; give (certificate, key)."""
         stem = self.folder / common_name
         cert, key, request = (stem.with_suffix(end) for end in (".pem", ".key", ".csr"))
         _openssl("req", *_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={common_name}")
         extra = stem.with_suffix(".ext")
         extra.write_text(f"subjectAltName={names}\n")
         _openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.key, "-CAcreateserial",
-                 "-out", cert, "-days", "2", "-extfile", extra)  # fmt: skip
+                 "-out", cert, "-days", str(days), "-extfile", extra)  # fmt: skip
         return cert, key
 
 

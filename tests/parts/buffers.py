@@ -1,14 +1,16 @@
 """Sealed batches, keepers and buffers for tests, and what the account of a store must say."""
 
 import sqlite3
+import threading
 from collections import Counter
 from pathlib import Path
 
 import msgspec
 
-from agent.buffer import Buffer, BufferSettings, Origin, Sealed
+from agent.buffer import Buffer, BufferSettings, Origin, Sealed, read
 from agent.buffer.keeper import Keeper
 from agent.buffer.rows import ROT, Changes, Held
+from agent.buffer.salvage import Salvage
 from wire.batch import Batch, Hop, decode_head, decode_rows
 
 ORIGIN = Origin("gw-1", "lab", b"B" * 16)
@@ -45,17 +47,22 @@ def details(held: list[Held], event: str) -> list[dict]:
     return [row[5] for row in rows]
 
 
+def sized(**settings) -> BufferSettings:
+    """Settings that do not depend on how full this machine's disk happens to be, unless told."""
+    return BufferSettings(**{"keep_free_percent": 0, **settings})
+
+
 def keeper(folder: Path, *, step=lambda _: None, in_flight=(), **settings) -> Keeper:
     """An open keeper."""
     folder.mkdir(parents=True, exist_ok=True)
-    one = Keeper(folder, origin=ORIGIN, settings=BufferSettings(**settings), in_flight=in_flight, step=step)
+    one = Keeper(folder, origin=ORIGIN, settings=sized(**settings), in_flight=in_flight, step=step)
     one.open()
     return one
 
 
 async def opened(folder: Path, *, step=lambda _: None, in_flight=(), **settings) -> Buffer:
     """An open buffer."""
-    return await Buffer.open(folder, origin=ORIGIN, settings=BufferSettings(**settings), in_flight=in_flight, step=step)
+    return await Buffer.open(folder, origin=ORIGIN, settings=sized(**settings), in_flight=in_flight, step=step)
 
 
 def put(one: Keeper, first: int = 0, rows: int = 2, *, lane: int = 1, text: str = "", **changes) -> list[Held]:
@@ -105,3 +112,36 @@ def assert_spans_hold(db: sqlite3.Connection) -> None:
         " WHERE s.last IS NULL OR b.seq > s.last OR b.seq < s.first_held OR b.id != s.base + b.seq"
     ).fetchone()
     assert strays == (0,)
+
+
+def readable(one: Keeper, lane: int = 1, *, limit_bytes: int = 1 << 20) -> list[Held]:
+    """Everything a reader finds in a lane who begins at its beginning."""
+    found: list[Held] = []
+    after = 0
+    while batches := read.read(one, lane, after=after, limit_bytes=limit_bytes):
+        found += batches
+        after = batches[-1].key
+    return found
+
+
+def salvage(one: Keeper) -> None:
+    """Run the salvage to its end; the test is the writer's thread."""
+    requests: list = []
+    arrived = threading.Condition()
+
+    def send(work, post):
+        with arrived:
+            requests.append((work, post))
+            arrived.notify()
+
+    worker = Salvage(one, send)
+    worker.start()
+    thread = worker._thread
+    while thread.is_alive():
+        with arrived:
+            arrived.wait_for(lambda: requests or not thread.is_alive(), timeout=0.05)
+            waiting, requests[:] = list(requests), []
+        for work, post in waiting:
+            post(work())
+    for work, _ in requests:
+        work()

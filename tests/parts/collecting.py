@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from parts.sinks import ListSink
 
 from collectors.syslog.collect import collect
-from collectors.syslog.config import Listener, Syslog
+from collectors.syslog.config import Syslog
+from collectors.syslog.listener import Listener
 
 
 def listeners(sink: ListSink) -> list[dict]:
@@ -22,7 +23,7 @@ async def collecting(sink: ListSink, *binds: str, limit: int = 100, **options: o
     task = asyncio.create_task(collect(config, sink))
     try:
         await sink.until(lambda: listeners(sink) and all(each["state"] == "listening" for each in listeners(sink)))
-        yield [each["port"] for each in listeners(sink)]
+        yield [each.get("port") for each in listeners(sink)]
     finally:
         await stop(task)
 

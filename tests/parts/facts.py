@@ -32,6 +32,7 @@ _HEALTHY: dict[str, Any] = {
                 }
             },
             "drops": {},
+            "reasons": {},
             "report": {
                 "listeners": [
                     {"bind": "udp://[::]:514", "state": "listening", "port": 514, "receive_buffer_bytes": 8_388_608},
@@ -42,6 +43,7 @@ _HEALTHY: dict[str, Any] = {
         }
     ],
     "own": {},
+    "changed": {},
     "buffer": {
         "state": "ok",
         "problem": None,
@@ -77,6 +79,7 @@ _HEALTHY: dict[str, Any] = {
                 "hours_left": None,
             },
         ],
+        "parked": {},
         "memory_batches": 0,
         "memory_bytes": 0,
         "commit_ms": {"median": 3.6, "max": 41.0},
@@ -108,6 +111,9 @@ _HEALTHY: dict[str, Any] = {
         "last_receipt_ns": NOW_NS - SECOND // 4,
         "resent": 0,
         "parked": 0,
+        "put_off": {},
+        "stalled_seconds": 0.0,
+        "held_back": [],
         "sent_batches": 6_210,
         "sent_bytes": 27_000_000,
         "sent_rows": 1_234_567,
@@ -127,10 +133,16 @@ def healthy() -> dict[str, Any]:
 
 
 def degraded() -> dict[str, Any]:
-    """Broker away, kernel drops, a small receive buffer, a second collector that does not start."""
+    """Broker away, kernel drops, a small receive buffer, a second collector that does not start, batches kept back."""
     facts = healthy()
     syslog = facts["collectors"][0]
-    syslog["drops"] = {"kernel": 1_203, "intake-full": 17, "empty": 4}
+    syslog["drops"] = {"kernel": 1_203, "intake-full": 17, "connection-limit": 1, "empty": 4}
+    syslog["reasons"] = {
+        "kernel": {"unit": "datagrams", "is_loss": True, "is_in_rows": True},
+        "intake-full": {"unit": "rows", "is_loss": True, "is_in_rows": True},
+        "connection-limit": {"unit": "connections", "is_loss": True, "is_in_rows": False},
+        "empty": {"unit": "messages", "is_loss": False, "is_in_rows": False},
+    }
     syslog["report"]["listeners"][0].update(
         receive_buffer_bytes=212_992,
         problem="udp://[::]:514: the kernel grants a receive buffer of 212992 bytes, 8388608 were asked",
@@ -161,6 +173,51 @@ def degraded() -> dict[str, Any]:
     facts["forward"]["brokers"][0].update(state="not connected", error="connection refused by broker.example:8883")
     facts["buffer"]["lanes"][1].update(batches=81_000, bytes=1_800_000_000, oldest_ns=NOW_NS - 7_000 * SECOND)
     facts["buffer"]["used_bytes"] = 1_900_000_000
+    facts["changed"] = {"syslog": {"shrunk": 2, "mended": 0}}
+    facts["buffer"]["parked"] = {"too-large": 1, "lost-alone": 12, "rot": 2}
+    facts["forward"]["held_back"] = [
+        {
+            "agent": "gw-00",
+            "site": "north",
+            "since_ns": NOW_NS - 60 * SECOND,
+            "reason": "center does not take them from gw-01 at north (not-relay)",
+            "remedy": "add gw-01 to the receiver's `relays`, or set `agent: gw-00` until they are confirmed",
+        }
+    ]
+    return facts
+
+
+def guarded() -> dict[str, Any]:
+    """TLS, a socket file and limits: handshakes in vain, refused peers, a certificate that ends, a socket unused."""
+    facts = healthy()
+    facts["unused_sockets"] = ["syslog.socket, stream at :: port 601"]
+    listeners = facts["collectors"][0]["report"]["listeners"]
+    listeners[0].update(
+        handed_over=True,
+        refused_datagrams=12_003,
+        refused_peers=[{"peer": "198.51.100.7", "datagrams": 12_000}, {"peer": "2001:db8::7", "datagrams": 3}],
+        over_rate=[{"peer": "192.0.2.99", "rows": 1_234_567}],
+    )
+    listeners[1].update(
+        connections=1, refused_connections=1, refused_peers=[{"peer": "198.51.100.7", "connections": 1}]
+    )
+    why = "the sender shows no certificate, and client_certificates is required"
+    listeners += [
+        {
+            "bind": "tls://[::]:6514",
+            "state": "listening",
+            "port": 6514,
+            "connections": 212,
+            "handshakes": 3,
+            "handshakes_failed": 17,
+            "last_handshake_failure": {"peer": "192.0.2.41", "why": why, "at_ns": NOW_NS},
+            "certificate_days": 12,
+            "certificate_renewals": 1,
+            "problem": "tls://[::]:6514: the certificate in cert_file syslog.pem ends in 12 days, on 2026-03-09",
+            "remedy": "put the new cert_file and key_file in its place: they are taken up without a restart",
+        },
+        {"bind": "unix:///run/edgepost/log", "state": "listening", "path": "/run/edgepost/log"},
+    ]
     return facts
 
 
@@ -208,11 +265,22 @@ def hostile() -> dict[str, Any]:
     evil = "\x1b[2J\x1b]0;owned\x07\u202egnihsup\u2066 \x9b31m\r\n" + "界" * 60 + "é́" * 30
     facts.update(agent=evil, site=evil)
     facts["collectors"][0].update(name=evil, state=evil, error=evil, remedy=evil, drops={evil: 3})
+    facts["collectors"][0]["reasons"] = {evil: {"unit": evil, "is_loss": True, "is_in_rows": False}}
     facts["collectors"][0]["report"]["listeners"][0].update(bind=evil, state=evil, problem=evil, remedy=evil)
+    facts["collectors"][0]["report"]["listeners"][1].update(
+        last_handshake_failure={"peer": evil, "why": evil},
+        handshakes_failed=1,
+        refused_connections=2,
+        refused_peers=[{"peer": evil, "connections": 2}, evil],
+        over_rate=[{"peer": evil, "rows": 1}],
+    )
     facts["buffer"].update(state=evil, problem=evil, remedy=evil)
     facts["buffer"]["account"].append(
         {"origin": evil, "stream": evil, "what": f"dropped:{evil}", "rows": 1, "bytes": 1}
     )
     facts["forward"].update(broker=evil, problem=evil, remedy=evil, confirm=[evil])
     facts["forward"]["brokers"][0].update(url=evil, error=evil)
+    facts["forward"]["held_back"] = [{"agent": evil, "site": evil, "since_ns": 1, "reason": evil, "remedy": evil}]
+    facts["buffer"]["parked"] = {evil: 1}
+    facts["changed"] = {evil: {evil: 1}}
     return facts

@@ -11,7 +11,8 @@ from collectors.sink import Lane, Stream
 class ListSink:
     """Implements `collectors.sink.Sink`: rows stay in `puts`, counts in `counted`, reports in `reported`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, finish_seconds: float = 0.6) -> None:
+        self.finish_seconds = finish_seconds
         self.puts: list[tuple[Stream, Lane, tuple[Any, ...]]] = []
         self.counted: Counter[str] = Counter()
         self.reported: dict[str, object] = {}
@@ -41,8 +42,8 @@ class ListSink:
     def marks(self) -> Mapping[str, bytes]:
         return self.marked
 
-    def count(self, reason: str, rows: int = 1) -> None:
-        self.counted[reason] += rows
+    def count(self, reason: str, amount: int = 1) -> None:
+        self.counted[reason] += amount
         self._changed.set()
 
     def report(self, **facts: object) -> None:

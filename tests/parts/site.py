@@ -16,7 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ async def until(is_so: Callable[[], Any], *, seconds: float, what: str, log: Cal
         await asyncio.sleep(POLL_SECONDS)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The children import what the tests import, be it the tree or an installed wheel."""
     found = importlib.util.find_spec("agent")
     assert found is not None
@@ -71,7 +71,7 @@ class Child:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, env=_environment(), cwd=self.log.parent, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                self._command, env=environment(), cwd=self.log.parent, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
 
     async def end(self, how: signal.Signals, *, seconds: float = 30.0) -> int:
@@ -107,19 +107,21 @@ class Site:
         sink_dir: the receiver's files and memory.
     """
 
-    def __init__(self, folder: Path, broker: Running, *, broker_url: str = "", **forward: Any) -> None:
+    def __init__(
+        self, folder: Path, broker: Running, *, broker_url: str = "", rules: Sequence[Any] = (), **forward: Any
+    ) -> None:
         self.folder = folder
         self.broker = broker
         self.port = free_port()
         self.state_dir, self.sink_dir = folder / "state", folder / "sink"
         self.socket = folder / "status.sock"
-        self._write_config(broker_url or broker.url, forward)
+        self._write_config(broker_url or broker.url, forward, rules)
         self.agent = Child("agent", ["-m", "agent.cli", "run", str(folder / "agent.yaml")], folder / "agent.log")
         self.receiver = Child(
             "receiver", ["-m", "center.cli", "receive", str(folder / "center.yaml")], folder / "center.log"
         )
 
-    def _write_config(self, url: str, forward: dict[str, Any]) -> None:
+    def _write_config(self, url: str, forward: dict[str, Any], rules: Sequence[Any]) -> None:
         listeners = [{"bind": f"{kind}://127.0.0.1:{self.port}"} for kind in ("udp", "tcp")]
         agent = {
             "version": 1,
@@ -128,6 +130,7 @@ class Site:
             "state_dir": str(self.state_dir),
             "socket": str(self.socket),
             "forward": {"brokers": [{"url": url, "user": AGENT}], **forward},
+            "rules": list(rules),
             "collectors": [{"collector": "syslog", "name": "syslog", "listeners": listeners}],
         }
         center = {
@@ -203,7 +206,7 @@ class Site:
     def ledger(self) -> dict[str, Any]:
         """What `edgepost-center ledger DIR --json` shows."""
         command = [sys.executable, "-m", "center.cli", "ledger", str(self.sink_dir), "--json"]
-        done = subprocess.run(command, env=_environment(), cwd=self.folder, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, env=environment(), cwd=self.folder, capture_output=True, text=True, timeout=30)
         assert done.returncode in {0, 1}, done.stderr
         return dict(json.loads(done.stdout))
 

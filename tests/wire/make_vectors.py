@@ -8,7 +8,7 @@ clock, on chance, or on the version of a library: zstd frames are made by hand.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +159,11 @@ def states() -> dict[str, bytes]:
     will = {"state": "offline", "epoch": EPOCH, "connection": 3}
     return {
         "online": encode_state(whole),
+        "an epoch drawn while the connection lasts": encode_state(replace(whole, current=bytes(16))),
         "a will needs three keys": encode([1, will]),
         "unknown keys are ignored": encode([1, {**will, "later": {"a": [1]}}]),
         "neither online nor offline": encode([1, {**will, "state": "asleep"}]),
+        "current is no epoch": encode([1, {**will, "current": b"short"}]),
         "without an epoch": encode([1, {"state": "online", "connection": 3}]),
         "a span that begins after its end": encode([1, {**will, "spans": [[EPOCH, 1, 9, 7]]}]),
         "a span of lane 3": encode([1, {**will, "spans": [[EPOCH, 3, 1, 1]]}]),

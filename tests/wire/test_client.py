@@ -110,6 +110,17 @@ async def test_a_puback_that_does_not_come_ends_the_connection(broker):
             broker.resume()
 
 
+async def test_a_cancellation_that_meets_the_answer_to_a_subscription_still_ends_the_task(broker):
+    async with link(broker) as client:
+        hearing = asyncio.create_task(client.hear("a"))
+        while not client._pending_subscribes:
+            await asyncio.sleep(0)
+        next(iter(client._pending_subscribes.values())).set_result([0])
+        hearing.cancel()
+        await asyncio.wait([hearing])
+        assert hearing.cancelled()
+
+
 async def test_a_frozen_broker_whose_socket_is_full_leaves_no_descriptor_behind(broker):
     """The next socket gets the same number; what was registered for the old one must be gone."""
     async with link(broker) as client:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from parts.batches import EPOCH, START_NS
 
 from agent.events import AGENT, row
-from wire.declared import Declared, read_declared
+from wire.declared import Declared, UncleanStop, read_declared, read_unclean_stops
 from wire.names import MAX_SEQ
 
 DETAIL = {
@@ -67,3 +67,17 @@ def test_any_detail_is_read_or_declares_nothing(values: dict[str, object], detai
     for one in declared(**values):
         assert 1 <= one.first_seq <= one.last_seq <= MAX_SEQ
     assert read_declared(AGENT.columns, [(1, 1, "evicted", 3, "", detail)]) == []
+
+
+def test_an_unclean_stop_tells_between_which_times_intake_is_unknown() -> None:
+    told = {"first_ns": START_NS, "last_ns": START_NS + 1, "later": 1}
+    rows = [row("unclean-stop", text="", detail=told), row("started", text="", detail=told)]
+    assert [UncleanStop(START_NS, START_NS + 1)] == read_unclean_stops(AGENT.columns, rows)
+    assert [] == read_unclean_stops((("time", "time"),), [(1,)])
+
+
+@pytest.mark.parametrize(
+    "detail", [None, {}, {"first_ns": 1}, {"first_ns": 1, "last_ns": "2"}, {"first_ns": True, "last_ns": 2}]
+)
+def test_what_is_no_unclean_stop_is_a_row_like_any_other(detail: object) -> None:
+    assert [] == read_unclean_stops(AGENT.columns, [row("unclean-stop", text="", detail=detail)])  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ import ssl
 import pytest
 from parts.brokers import Certificates, free_port, mosquitto
 
-from wire.client import Broker, ConnectFailed, connect
+from wire.client import MQTT_311, Broker, ConnectFailed, connect
 from wire.dial import dial
 from wire.secret import Secret
 
@@ -22,12 +22,12 @@ def stranger(tmp_path_factory):
     return Certificates.make(tmp_path_factory.mktemp("stranger"), name="another CA")
 
 
-async def failure(broker, **options):
+async def failure(broker, *, is_old=False, **options):
     with pytest.raises(ConnectFailed) as caught:
         async with connect(broker, client_id="gw-1", **options):
             pass
     assert caught.value.remedy
-    assert not caught.value.is_old_broker
+    assert is_old == caught.value.is_old_broker
     return str(caught.value)
 
 
@@ -99,10 +99,12 @@ async def test_a_closed_port_and_an_unknown_name():
     assert "cannot be resolved" in await failure(Broker(url="mqtt://no.such.name.invalid"))
 
 
-async def test_a_listener_that_never_answers_costs_the_time_out_and_is_not_taken_for_an_old_broker(certificates):
+async def test_a_listener_that_never_answers_costs_the_time_out_and_is_worth_a_try_with_mqtt_311(certificates):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        assert "not to MQTT" in await failure(Broker(url=f"mqtt://127.0.0.1:{port}"), timeout=0.2)
+        plain = Broker(url=f"mqtt://127.0.0.1:{port}")
+        assert "does not answer our CONNECT" in await failure(plain, timeout=0.2, is_old=True)
+        assert "does not answer our CONNECT" in await failure(plain, timeout=0.2, protocol=MQTT_311)
         tls = Broker(url=f"mqtts://127.0.0.1:{port}", ca_file=str(certificates.ca))
         assert "does not answer" in await failure(tls, timeout=0.2)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ STATE = State(
     online=True,
     epoch=EPOCH,
     connection=3,
+    current=bytes(range(16, 32)),
     version="0.1.0",
     health="healthy",
     spans=(Span(EPOCH, 0, 5, 4), Span(EPOCH, 1, 17, 400)),
@@ -34,6 +37,12 @@ def test_a_will_needs_only_state_epoch_and_connection() -> None:
     assert State(online=False, epoch=EPOCH, connection=3) == decode_state(encode([1, said]))
 
 
+def test_batches_are_named_under_the_epoch_of_the_connection_unless_another_is_told() -> None:
+    assert EPOCH == State(online=True, epoch=EPOCH, connection=1).naming
+    assert OTHER == State(online=True, epoch=EPOCH, connection=1, current=OTHER).naming
+    assert OTHER == decode_state(encode([1, {**GOOD, "current": OTHER}])).naming
+
+
 def test_the_newest_spans_are_kept_when_there_are_too_many() -> None:
     spans = tuple(Span(EPOCH, 1, seq, seq) for seq in range(1, MAX_SPANS + 10))
     payload = encode_state(State(online=True, epoch=EPOCH, connection=1, spans=spans))
@@ -49,6 +58,7 @@ def test_an_offline_counts_only_for_the_connection_that_was_last_online() -> Non
     assert not is_gone(STATE, offline(EPOCH, 2))
     assert not is_gone(STATE, offline(OTHER, 3))
     assert not is_gone(STATE, STATE)
+    assert is_gone(replace(STATE, current=OTHER), offline(EPOCH, 3)), "an epoch drawn since is no other connection"
     assert is_gone(None, offline(EPOCH, 3))
 
 
@@ -67,6 +77,8 @@ def test_an_offline_counts_only_for_the_connection_that_was_last_online() -> Non
         encode([1, {**GOOD, "epoch": b"short"}]),
         encode([1, {**GOOD, "connection": -1}]),
         encode([1, {**GOOD, "connection": None}]),
+        encode([1, {**GOOD, "current": b"short"}]),
+        encode([1, {**GOOD, "current": None}]),
         encode([1, {**GOOD, "version": 1}]),
         encode([1, {**GOOD, "health": None}]),
         encode([1, {**GOOD, "sent_ns": "now"}]),

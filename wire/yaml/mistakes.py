@@ -88,6 +88,19 @@ class ConfigError(Exception):
         super().__init__("\n".join(map(str, self.mistakes)))
 
 
+class Misplaced(ValueError):
+    """Several mistakes inside one struct, each at a place below it. Raised by a `__post_init__`.
+
+    Attributes:
+        mistakes: path, what is wrong, what to do. A path is keys and indices of lists; it leads as far as it can, and
+            None at its end means the last key itself, not its value.
+    """
+
+    def __init__(self, mistakes: list[tuple[tuple[str | int | None, ...], str, str]]) -> None:
+        super().__init__("; ".join(text for _, text, _ in mistakes))
+        self.mistakes = mistakes
+
+
 class Unreadable(Exception):
     """A file that gives no nodes, because of one mistake."""
 

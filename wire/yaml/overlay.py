@@ -25,12 +25,12 @@ def read_tree(path: Path, *, kind: type[Any], mistakes: list[Mistake]) -> Map | 
 
 
 def named_lists(kind: type[Any]) -> dict[str, str]:
-    """Name the keys of a struct whose lists merge by name, each with the tag that stands in for a missing name."""
+    """Name the keys of a struct whose lists merge by name, each with the key that stands in for a missing name."""
     found = {}
     for field in msgspec.structs.fields(kind):
         for item in _item_structs(msgspec.inspect.type_info(field.type)):
-            if item.tag_field and any(part.encode_name == "name" for part in item.fields):
-                found[field.encode_name] = item.tag_field
+            if any(part.encode_name == "name" for part in item.fields):
+                found[field.encode_name] = item.tag_field or "name"
     return found
 
 

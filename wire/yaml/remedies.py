@@ -36,6 +36,18 @@ _SYNTAX: Final = (  # PyYAML's words for it, ours, what to do
     ("expected the node content", "", "a value cannot begin like this", "put it into quotes"),
     ("expected <block end>", "", "this does not stand where it belongs", "check the indentation, or quote the value"),
     ("could not find expected ':'", "", "the line above is no `key: value`", "put a colon and a space after the key"),
+    (
+        "expected chomping or indentation",
+        "",
+        "a text cannot begin like this",
+        "a text that begins with > or | needs quotes",
+    ),
+    (
+        "expected alphabetic or numeric",
+        "",
+        "a text cannot begin like this",
+        "a text that begins with * or & needs quotes",
+    ),
     ("undefined alias", "", "an alias is not used in settings", "a text that begins with * needs quotes"),
 )
 

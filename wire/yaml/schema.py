@@ -54,6 +54,7 @@ def descriptions(struct: type[Any]) -> dict[str, str]:
 
 def _describe(part: dict[str, Any], struct: type[Any]) -> None:
     part["description"] = inspect.cleandoc(struct.__doc__ or "").partition("\n")[0]
+    part["properties"] |= {key: part["properties"][key] | form for key, form in _forms(struct)}
     said = descriptions(struct)
     for key, form in list(part["properties"].items()):
         if key in said:
@@ -61,6 +62,16 @@ def _describe(part: dict[str, Any], struct: type[Any]) -> None:
         if _is_secret(form):
             text = f"path of a file that holds `{key}`; relative to $CREDENTIALS_DIRECTORY, else to this file"
             part["properties"][f"{key}_file"] = {"type": "string", "description": text}
+
+
+def _forms(struct: type[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give what fields say of their form themselves (`Meta(extra={"schema": ...})`), where types cannot say it."""
+    kind = msgspec.inspect.type_info(struct)
+    assert isinstance(kind, msgspec.inspect.StructType)
+    for field in kind.fields:
+        extra = field.type.extra if isinstance(field.type, msgspec.inspect.Metadata) else None
+        if extra and "schema" in extra:
+            yield field.encode_name, extra["schema"]
 
 
 def _is_secret(form: dict[str, Any]) -> bool:

@@ -138,8 +138,7 @@ def read_secret_file(node: Node, notes: Notes, *, key: str) -> Any:
     """Read the secret in the file that `key` names, without its last line break."""
     if not isinstance(node, Scalar) or is_null(node):
         return notes.say(node.mark, f"{key} needs the path of a file", f"write `{key}: PATH`")
-    folder = Path(notes.env.get("CREDENTIALS_DIRECTORY") or node.mark.source.path.parent)
-    path = folder / notes.text(node)
+    path = beside(node, notes.text(node), notes)
     try:
         data = _read_at_most(path, _MAX_SECRET_BYTES)
         text = data.decode("utf-8")
@@ -151,6 +150,11 @@ def read_secret_file(node: Node, notes: Notes, *, key: str) -> Any:
         said = "is empty" if not text.strip() else f"is larger than {_MAX_SECRET_BYTES} bytes"
         return notes.say(node.mark, f"{path} {said}", "put just the secret into it")
     return Secret(text.removesuffix("\n").removesuffix("\r"))
+
+
+def beside(node: Scalar, path: str, notes: Notes) -> Path:
+    """Give the place of a file that the settings name: a relative one lies where credentials are, else beside the YAML."""
+    return Path(notes.env.get("CREDENTIALS_DIRECTORY") or node.mark.source.path.parent) / path
 
 
 def _read_at_most(path: Path, limit_bytes: int) -> bytes:

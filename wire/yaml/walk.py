@@ -16,7 +16,7 @@ from msgspec import inspect
 from wire.names import is_name
 from wire.secret import Secret
 from wire.yaml.compose import Map, Node, Refused, Scalar, Seq
-from wire.yaml.mistakes import Mistake
+from wire.yaml.mistakes import Mark, Misplaced, Mistake
 from wire.yaml.remedies import mend_key, mend_word, nearest, quoted
 from wire.yaml.scalars import is_null, resolve
 from wire.yaml.values import (
@@ -25,6 +25,7 @@ from wire.yaml.values import (
     WRONG,
     Notes,
     bare,
+    beside,
     example,
     mend_missing,
     plain_value,
@@ -56,7 +57,8 @@ class Walk:
 
     def _read(self, node: Node, kind: inspect.Type, *, key: str) -> Any:
         """Read a node as a type; `key` is the name it goes by in sentences."""
-        remedy = (kind.extra or {}).get("remedy") if isinstance(kind, inspect.Metadata) else None
+        extra = (kind.extra or {}) if isinstance(kind, inspect.Metadata) else {}
+        remedy = extra.get("remedy")
         kind = bare(kind)
         if isinstance(node, Refused):
             return WRONG
@@ -72,7 +74,8 @@ class Walk:
             return plain_value(node, text_of=self._notes.text)
         if not isinstance(node, Scalar):
             return self._say(node.mark, f"{key} is one value, not {shown(node)}", remedy or f"write `{key}: VALUE`")
-        return read_scalar(node, kind, self._notes, key=key, remedy=remedy)
+        value = read_scalar(node, kind, self._notes, key=key, remedy=remedy)
+        return str(beside(node, value, self._notes)) if extra.get("is_file") and isinstance(value, str) else value
 
     def _union(self, node: Node, kind: inspect.UnionType, *, key: str) -> Any:
         options = [option for option in kind.types if not isinstance(option, inspect.NoneType)]
@@ -140,6 +143,10 @@ class Walk:
             return self._refused(node, error)
 
     def _refused(self, node: Map, error: msgspec.ValidationError) -> Any:
+        if isinstance(error.__cause__, Misplaced):
+            for path, text, remedy in error.__cause__.mistakes:
+                self._say(_mark_at(node, path), text, remedy)
+            return WRONG
         said = str(error.__cause__ or error)
         words = [*_PATH_KEY.findall(str(error)), *_WORD.findall(said)]
         place = next((node.items[word][1] for word in words if word in node.items), node)
@@ -185,11 +192,28 @@ class Walk:
 
 
 def _fitting(node: Node, options: Sequence[inspect.Type]) -> inspect.Type:
-    """Choose among the types of a union (int | str and the like) by what a scalar looks like."""
+    """Choose among the types of a union (int | str and the like) by what a node looks like."""
     if isinstance(node, Scalar) and len(options) > 1:
         look = _LOOKS.get(type(resolve(node.text) if node.plain else node.text), inspect.StrType)
-        return next((option for option in options if isinstance(bare(option), look)), options[-1])
-    return options[0]
+        return _first(options, look) or _first(options, inspect.StrType) or options[-1]
+    return (_first(options, inspect.VarTupleType) if isinstance(node, Seq) else None) or options[0]
+
+
+def _first(options: Sequence[inspect.Type], look: type[Any]) -> inspect.Type | None:
+    return next((option for option in options if isinstance(bare(option), look)), None)
+
+
+def _mark_at(node: Node, path: Sequence[str | int | None]) -> Mark:
+    """Follow a path as far as it leads; None at its end is the key that led there, not its value."""
+    mark = node.mark
+    for step in path:
+        if isinstance(node, Map) and isinstance(step, str) and step in node.items:
+            key_mark, node = node.items[step]
+            mark = key_mark if path[-1] is None else node.mark
+        elif isinstance(node, Seq) and isinstance(step, int) and 0 <= step < len(node.items):
+            node = node.items[step]
+            mark = node.mark
+    return mark
 
 
 def _is_secret(kind: inspect.Type) -> bool:

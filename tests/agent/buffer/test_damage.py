@@ -1,27 +1,16 @@
 """Damaged files: set aside, never deleted, salvaged over their holes; rot is found batch by batch."""
 
 import sqlite3
-import threading
 from contextlib import closing
 
 import pytest
-from parts.buffers import assert_account_closes, details, keeper, numbers, put, sealed, sums
+from parts.buffers import assert_account_closes, details, keeper, numbers, put, readable, salvage, sealed, sums
 
 from agent.buffer import damage, read
-from agent.buffer.keeper import Keeper
-from agent.buffer.rows import Changes
-from agent.buffer.salvage import Salvage, _mark, _take, read_over_holes
+from agent.buffer.rows import Changes, NotRead
+from agent.buffer.salvage import _mark, _take, read_over_holes
 
 PAGE = 4096
-
-
-def readable(one, lane=1):
-    found = []
-    after = 0
-    while batches := read.read(one, lane, after=after, limit_bytes=1 << 20):
-        found += batches
-        after = batches[-1].key
-    return found
 
 
 def filled(folder, batches=200, confirmed=20):
@@ -34,29 +23,6 @@ def filled(folder, batches=200, confirmed=20):
     one.commit(Changes(done={batch.key: "confirmed" for batch in held[:confirmed]}))
     one.close()
     return folder / "buffer.db", [number for batch in held[confirmed:] for number in numbers(batch)]
-
-
-def salvage(one: Keeper) -> None:
-    """Run the salvage to its end; the test is the writer's thread."""
-    requests: list = []
-    arrived = threading.Condition()
-
-    def send(work, post):
-        with arrived:
-            requests.append((work, post))
-            arrived.notify()
-
-    worker = Salvage(one, send)
-    worker.start()
-    thread = worker._thread
-    while thread.is_alive():
-        with arrived:
-            arrived.wait_for(lambda: requests or not thread.is_alive(), timeout=0.05)
-            waiting, requests[:] = list(requests), []
-        for work, post in waiting:
-            post(work())
-    for work, _ in requests:
-        work()
 
 
 def pages_of(file):
@@ -74,7 +40,7 @@ def test_a_rotten_batch_is_set_aside_and_declared_and_the_lane_goes_on(tmp_path)
     held = [put(one, first)[0] for first in (0, 10, 20)]
     one.store._db.execute("UPDATE batch SET body = zeroblob(size - length(head)) WHERE id = ?", (held[1].key,))
     assert numbers(readable(one)) == [0, 1, 20, 21]
-    assert read.fetch(one, held[1].key) is None
+    assert NotRead.GONE is read.fetch(one, held[1].key)
     one.commit(Changes())
     (detail,) = details(readable(one, 0), "dropped")
     assert (detail["reason"], detail["first_seq"], detail["last_seq"], detail["rows"]) == ("rot", 2, 2, 2)
@@ -87,7 +53,7 @@ def test_a_batch_that_is_fetched_rotten_is_set_aside_too(tmp_path):
     one = keeper(tmp_path)
     (held,) = put(one)
     one.store._db.execute("UPDATE batch SET head = x'00' WHERE id = ?", (held.key,))
-    assert read.fetch(one, held.key) is None
+    assert NotRead.ROT is read.fetch(one, held.key)
     assert sums(one.store.tables.account)["log"] == {"received": 2, "dropped": 2}
     assert_account_closes(one.store)
 

@@ -4,10 +4,9 @@ import random
 import sqlite3
 
 import pytest
-from parts.buffers import assert_account_closes, details, keeper, numbers, put, sealed, sums
+from parts.buffers import assert_account_closes, details, keeper, numbers, put, readable, sealed, sums
 
 from agent.buffer import keeper as keeper_module
-from agent.buffer import read
 from agent.buffer.faults import fault_of
 from agent.buffer.rows import Changes
 from agent.buffer.view import look, spans_of
@@ -38,15 +37,6 @@ class Broken:
 @pytest.fixture
 def disk():
     return Broken()
-
-
-def readable(one, lane=1):
-    found = []
-    after = 0
-    while batches := read.read(one, lane, after=after, limit_bytes=1 << 20):
-        found += batches
-        after = batches[-1].key
-    return found
 
 
 @pytest.mark.parametrize(
@@ -218,7 +208,7 @@ def test_spans_name_what_memory_holds_too(tmp_path, disk):
     disk.fail(IO, "begin")
     put(one, 10)
     (third,) = put(one, 20)
-    spans = {(span.epoch, span.lane): (span.first_held, span.last) for span in spans_of(one)}
+    spans = {(span.epoch, span.lane): (span.first_held, span.last) for span in spans_of(one, "gw-1")}
     assert spans[first.name.epoch, 1] == (1, 2)
     assert spans[third.name.epoch, 1] == (1, 1)
 

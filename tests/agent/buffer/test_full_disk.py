@@ -5,9 +5,8 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from parts.buffers import assert_account_closes, details, keeper, numbers, sealed
+from parts.buffers import assert_account_closes, details, keeper, numbers, readable, sealed
 
-from agent.buffer import read
 from agent.buffer.rows import Changes
 
 MIB = 1 << 20
@@ -47,34 +46,27 @@ def fill(one, count, *, start=0, lane=1):
         one.commit(Changes())
 
 
-def readable(one, lane=1):
-    found, after = [], 0
-    while batches := read.read(one, lane, after=after, limit_bytes=MIB):
-        found += batches
-        after = batches[-1].key
-    return found
-
-
 def expected(count, start=0):
     return [number for first in range(start, start + count * 10, 10) for number in (first, first + 1)]
 
 
 def test_on_a_full_disk_batches_are_held_in_memory_and_nothing_is_lost(tmp_path):
+    """A store below its floor of 16 MiB evicts nothing: it gives the reserve up, then memory takes what comes."""
     with small_disk(tmp_path / "disk", 96) as disk:
         one = keeper(disk)
         fill(one, 20)
         fill_disk(disk)
-        fill(one, 200, start=1000)
+        fill(one, 100, start=1000)
         fill_disk(disk)
-        fill(one, 60, start=4000)
+        fill(one, 100, start=4000)
         assert one.fault.state == "full"
         assert len(one.memory) > 0
-        assert numbers(readable(one)) == expected(20) + expected(200, 1000) + expected(60, 4000)
+        assert numbers(readable(one)) == expected(20) + expected(100, 1000) + expected(100, 4000)
         free_disk(disk)
         one.open()
         assert one.fault is None
         assert len(one.memory) == 0
-        assert numbers(readable(one)) == expected(20) + expected(200, 1000) + expected(60, 4000)
+        assert numbers(readable(one)) == expected(20) + expected(100, 1000) + expected(100, 4000)
         assert_account_closes(one.store)
         one.close()
 
@@ -95,22 +87,23 @@ def test_on_a_full_disk_custody_still_ends_and_its_room_is_used_again(tmp_path):
 
 
 def test_a_store_larger_than_its_floor_evicts_on_a_full_disk_and_stays_durable(tmp_path):
+    """What is urgent stays below its share, so what is normal and above its own goes for it, declared to the row."""
     with small_disk(tmp_path / "disk", 160) as disk:
         one = keeper(disk)
         fill(one, 700)
         assert (disk / "reserve").exists()
         fill_disk(disk)
-        fill(one, 600, start=10_000, lane=0)
+        fill(one, 100, start=10_000, lane=0)
         fill_disk(disk)
-        fill(one, 200, start=20_000, lane=0)
-        declared = details(readable(one, 0), "evicted")
-        assert declared
-        assert {entry["reason"] for entry in declared} == {"disk-full"}
+        fill(one, 50, start=20_000, lane=0)
         assert one.fault is None
-        held = numbers(readable(one, 0))
-        assert held == expected(600, 10_000) + expected(200, 20_000)
-        left = numbers(readable(one))
-        assert sum(entry["rows"] for entry in declared) + len(left) == 1400
+        urgent = readable(one, 0)
+        assert numbers(urgent) == expected(100, 10_000) + expected(50, 20_000)
+        declared = details(urgent, "evicted")
+        assert {(entry["lane"], entry["reason"]) for entry in declared} == {("normal", "disk-full")}
+        gone = sum(entry["rows"] for entry in declared)
+        assert gone > 0
+        assert numbers(readable(one)) == expected(700)[gone:]
         assert_account_closes(one.store)
         free_disk(disk)
         one.close()

@@ -28,7 +28,7 @@ def lanes_of(one):
 def test_the_store_never_takes_more_than_its_limit(tmp_path):
     one = keeper(tmp_path, limit_bytes=16 * MIB)
     fill(one, 600)
-    one.look()
+    one.room.measure(one.store)
     assert one.room.live_bytes <= 16 * MIB
     assert (tmp_path / "buffer.db").stat().st_size <= 18 * MIB
     assert one.room.wal_bytes <= 9 * MIB
@@ -129,7 +129,7 @@ def test_a_reserve_is_kept_beside_the_store_and_not_where_there_is_no_room(tmp_p
 
 def test_hours_left_count_the_room_and_what_lower_lanes_would_give(tmp_path):
     one = keeper(tmp_path, limit_bytes=100 * MIB)
-    one.look()
+    one.room.measure(one.store)
     room = 100 * MIB - one.room.live_bytes - 4 * MIB
     hours = one.room.hours_left([0, 0, 30 * MIB], 1000.0)
     assert [round(value * 3_600_000) for value in hours] == [room + 20 * MIB, room + 20 * MIB, room]

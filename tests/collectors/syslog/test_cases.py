@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from collectors.syslog.connection import read_rows
 from collectors.syslog.dialects import Origins, new_order
 from collectors.syslog.explain import explain
 from collectors.syslog.framing import Framer
 from collectors.syslog.rows import SyslogRow
 from collectors.syslog.slow import Reading
-from collectors.syslog.tcp import read_rows
 from collectors.syslog.times import Times
 
 FOLDER = Path(__file__).parents[1] / "testdata" / "syslog"
@@ -32,8 +32,7 @@ def plain(row: tuple) -> dict:
 
 def rows_of(case: Path) -> list[tuple]:
     if (case / "input.log").exists():
-        lines = (case / "input.log").read_bytes().split(b"\n")
-        return [each.row for each in explain(lines, received_ns=RECEIVED)]
+        return [each.row for each in explain([(case / "input.log").read_bytes()], received_ns=RECEIVED)]
     framer = Framer(65_536, lambda reason: None)
     rest = {
         "framer": framer,

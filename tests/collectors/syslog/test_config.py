@@ -3,7 +3,9 @@
 import msgspec
 import pytest
 
-from collectors.syslog.config import Address, Listener, Syslog, read_bind
+from collectors.syslog.bind import Address, read_bind
+from collectors.syslog.config import Syslog
+from collectors.syslog.listener import Listener
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,22 @@ def test_one_line_that_is_not_empty_is_one_row_in_order() -> None:
     assert {each.stream for each in some} == {SYSLOG}
 
 
+def test_a_message_over_the_limit_is_shown_cut_with_its_flag_as_the_collector_makes_it() -> None:
+    config = Syslog(listeners=(Listener(bind="tcp://[::]:0", max_message_bytes=480),))
+    long, short = explained(
+        b"<13>Oct 11 22:14:15 h t: " + b"x" * 600 + b"\n", b"<13>Oct 11 22:14:15 h t: y\n", config=config
+    )
+    assert (480, "cut") == (len(SyslogRow(*long.row).raw), SyslogRow(*long.row).flag)
+    assert ["cut"] == [reason.partition(":")[0] for reason in long.why if reason.startswith("cut")]
+    assert ("y", None) == (SyslogRow(*short.row).message, SyslogRow(*short.row).flag)
+
+
+def test_octet_counts_and_nul_frame_here_as_they_do_on_a_connection() -> None:
+    some = explained(b"9 <13>a\n", b"bcd7 <14>e\n", b"f<15>g\0<13>h\n99 <13>i")
+    assert ["a\nbcd", "e\nf", "g", "h", "i"] == [SyslogRow(*each.row).message for each in some]
+    assert "cut" in SyslogRow(*some[-1].row).flag
+
+
 def test_nobody_sent_it() -> None:
     (one,) = explained(b"<13>Oct 11 22:14:15 h t: a")
     row = SyslogRow(*one.row)

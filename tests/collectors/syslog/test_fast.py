@@ -2,12 +2,14 @@
 
 import re
 from itertools import cycle, islice
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from collectors.syslog.dialects import SD_ENTRIES, Origins, _sd_memo, new_order
+from collectors.syslog.columns import SD_ENTRIES, SIGN_ENTRIES, Origins, _sd_memo, _signs
+from collectors.syslog.dialects import new_order
 from collectors.syslog.fast import parse_block, parse_frames
 from collectors.syslog.framing import DOUBT
 from collectors.syslog.rows import SyslogRow
@@ -17,6 +19,15 @@ from collectors.syslog.times import MEMO_ENTRIES, Times
 RECEIVED = 1_795_485_600_000_000_000  # 2026-11-24T02:00:00Z
 NEVER = re.compile(r"(?!)")
 ORIGINS = Origins(RECEIVED, "tcp", peer="192.0.2.1", port=5140)
+
+
+def is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
 
 RFC5424 = [
     "<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 - An application event",
@@ -73,6 +84,22 @@ OTHER = [
     "<\u0661\u0663>Oct 11 22:14:15 h t: m",
 ]
 
+TESTDATA = Path(__file__).parents[1] / "testdata" / "syslog"
+DEVICES = [
+    line
+    for path in sorted(TESTDATA.glob("*/input.log"))
+    if is_text(data := path.read_bytes())
+    for line in data.decode().split("\n")[:-1]
+]
+
+DEVICES_TAKEN = [
+    '<189>date=2026-11-24 time=08:15:02 devname="fw" devid="FG1" logid="1" type="traffic" subtype="local" srcip=192.0.2.1',
+    "<166>Nov 24 2026 08:15:02 asa-1 : %ASA-6-302013: Built inbound TCP connection",
+    "<14>Nov 24 08:15:02 pa-1 1,2026/11/24 08:15:02,007951000000001,TRAFFIC,end,2561",
+    "<134>Nov 24 08:15:02 waf-1 CEF:0|Imperva Inc.|SecureSphere|14.7|1|Worm|High|act=Block",
+    "<134>1 2026-11-24T08:15:02Z ids-1 ids 12 - - LEEF:2.0|Vendor|Sensor|3.0|Login|^|src=192.0.2.21",
+]
+
 fragments = st.sampled_from(
     [
         *RFC5424,
@@ -101,6 +128,17 @@ fragments = st.sampled_from(
         "2026-11-24T01:59:59.000Z ",
         "host ",
         "su[1]: ",
+        "%ASA-6-302013: ",
+        " : ",
+        "CEF:0|",
+        "29: ",
+        "*",
+        'devname="fw" ',
+        "date=2026-11-24 time=01:02:03 ",
+        "eventtime=1795482902123456789 ",
+        'tz="+0700" ',
+        "1,2026/11/24 08:15:02,0,TRAFFIC,",
+        "Nov 24 2026 08:15:02",
         "x" * 300,
     ]
 )
@@ -115,13 +153,15 @@ hostile = st.lists(
 @st.composite
 def mangled(draw):
     """A good line with a stretch cut out, doubled or replaced."""
-    line = draw(st.sampled_from(RFC5424 + RFC3164))
+    line = draw(st.sampled_from(RFC5424 + RFC3164 + DEVICES))
     start = draw(st.integers(0, len(line)))
     end = draw(st.integers(start, min(len(line), start + 10)))
     return line[:start] + draw(hostile) + line[end:]
 
 
-lines = st.lists(st.one_of(st.sampled_from(RFC5424 + RFC3164 + OTHER), hostile, mangled()), min_size=1, max_size=12)
+lines = st.lists(
+    st.one_of(st.sampled_from(RFC5424 + RFC3164 + OTHER + DEVICES), hostile, mangled()), min_size=1, max_size=12
+)
 
 
 def slowly(line: bytes, index: int = 0, origins: Origins = ORIGINS, *, is_cut: bool = False) -> tuple:
@@ -139,6 +179,7 @@ def fast_reading() -> Reading:
 @example(RFC5424)
 @example(RFC3164)
 @example(OTHER)
+@example(DEVICES)
 def test_a_block_of_any_lines_gives_the_rows_of_the_slow_path_in_order(texts: list[str]) -> None:
     block = "\n".join(texts).encode()
     rows = parse_block(block, origins=ORIGINS, reading=fast_reading(), order=new_order(), doubt=NEVER)
@@ -168,7 +209,14 @@ def test_common_lines_are_taken_by_a_pattern(line: str) -> None:
     assert any(dialect.pattern.findall(line)[0][0] for dialect in new_order())
 
 
-@pytest.mark.parametrize("good", [RFC5424[0], RFC3164[0], RFC3164[18]])
+@pytest.mark.parametrize(("folder", "fewest"), [("fortigate", 5), ("asa", 9), ("panos", 5), ("cef", 4), ("leef", 2)])
+def test_most_lines_of_what_a_soc_gets_most_of_are_taken_by_a_pattern(folder: str, fewest: int) -> None:
+    texts = (TESTDATA / folder / "input.log").read_text(encoding="utf-8").split("\n")[:-1]
+    taken = [text for text in texts if any(grammar.pattern.findall(text)[0][0] for grammar in new_order())]
+    assert fewest <= len(taken)
+
+
+@pytest.mark.parametrize("good", [RFC5424[0], RFC3164[0], RFC3164[18], *DEVICES_TAKEN])
 def test_a_dialect_that_took_most_lines_comes_first_next_time(good: str) -> None:
     order = new_order()
     (dialect,) = (each for each in order if each.pattern.findall(good)[0][0])
@@ -227,6 +275,27 @@ def test_memos_stay_bounded_and_right_when_every_line_is_new() -> None:
         assert rows[-1] == slowly(some[-1].encode())
         assert len(reading.times.iso) <= MEMO_ENTRIES
         assert len(_sd_memo) <= SD_ENTRIES
+
+
+def test_the_memo_of_app_names_stays_bounded_and_right() -> None:
+    reading = fast_reading()
+    names = [*(f"app{n}" for n in range(SIGN_ENTRIES)), "rpd"]
+    for start in range(0, len(names), 500):
+        some = [f"<13>Nov 24 08:15:02 h {name}: m" for name in names[start : start + 500]]
+        rows = parse_block("\n".join(some).encode(), origins=ORIGINS, reading=reading, order=new_order(), doubt=NEVER)
+        assert len(_signs) <= SIGN_ENTRIES + 1
+    assert SyslogRow(*rows[-1]).family == "junos"
+
+
+def test_a_message_that_only_the_slow_path_can_name_sends_no_other_line_there(monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr(
+        "collectors.syslog.fast.parse_line", lambda line, **rest: seen.append(line) or parse_line(line, **rest)
+    )
+    odd = "<30>Nov 24 08:15:02 h Severity: Informational, Category: Audit, MessageID: USR0030, Message: m"
+    block = "\n".join([RFC3164[0], odd, RFC5424[0], *DEVICES_TAKEN]).encode()
+    parse_block(block, origins=ORIGINS, reading=fast_reading(), order=new_order(), doubt=NEVER)
+    assert [odd.encode()] == seen
 
 
 def test_a_year_less_time_is_read_anew_in_another_hour() -> None:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from collectors.syslog.connection import read_rows
 from collectors.syslog.dialects import Origins, new_order
 from collectors.syslog.framing import Framer, Frames
 from collectors.syslog.rows import SyslogRow
 from collectors.syslog.slow import Reading, parse_line
-from collectors.syslog.tcp import read_rows
 from collectors.syslog.times import Times
 
 LIMIT = 480
@@ -134,6 +134,24 @@ def test_nothing_is_left_of_a_message_that_was_skipped() -> None:
     framer.feed(b"x" * 1_000)
     framer.feed(b"x" * 1_000)
     assert framer.finish() == Frames()
+
+
+@pytest.mark.parametrize("beginning", [b"", b"1000000 "], ids=["line", "counted"])
+def test_a_message_that_trickles_in_is_not_looked_at_again_with_every_piece(monkeypatch, beginning: bytes) -> None:
+    looked_at = 0
+    cut = Framer.cut
+
+    def counting(self: Framer, data: bytes) -> Frames:
+        nonlocal looked_at
+        looked_at += len(data)
+        return cut(self, data)
+
+    monkeypatch.setattr(Framer, "cut", counting)
+    message = b"<13>".ljust(1_000_000, b"x")
+    stream = beginning + message + b"\n"
+    messages = frame([stream[at : at + 100] for at in range(0, len(stream), 100)], 1 << 20)[0]
+    assert [(message, False)] == messages
+    assert looked_at < 3 * len(stream)
 
 
 line = st.one_of(

@@ -108,7 +108,7 @@ def test_each_fast_pattern_keeps_the_rules(name: str) -> None:
 
 
 def test_there_are_patterns_to_judge() -> None:
-    assert {"RFC", "RFC3164_ISO", "SD_ELEMENT"} <= set(PATTERNS)
+    assert {"RFC", "RFC3164_ISO", "FIREWALL", "EVENT_RFC5424", "SD_ELEMENT"} <= set(PATTERNS)
 
 
 @pytest.mark.parametrize(

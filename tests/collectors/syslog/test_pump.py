@@ -8,7 +8,7 @@ import pytest
 from parts.sinks import ListSink
 
 from collectors.syslog import pump as pumping
-from collectors.syslog.pump import LEAST_NAP_SECONDS, NAP_SECONDS, After, Nap, Pump, finish
+from collectors.syslog.pump import LEAST_NAP_SECONDS, NAP_SECONDS, After, Nap, Pump
 
 
 class Pipe:
@@ -113,14 +113,27 @@ async def test_without_room_in_the_sink_nobody_is_read() -> None:
     source.close()
 
 
-async def test_a_stop_reads_to_the_end_but_not_for_ever() -> None:
+async def test_at_a_stop_those_who_wait_and_nap_are_read_too_until_all_have_closed() -> None:
+    pump = Pump(ListSink())
+    sources = [Pipe([After.MORE] * 9 + [After.CLOSED]) for _ in range(3)]
+    for source in sources:
+        os.write(source.other, b"x" * 100)
+        pump.add(source)
+    await pump.finish(until=asyncio.get_running_loop().time() + 5)
+    assert [10, 10, 10] == [len(source.turns) for source in sources]
+    for source in sources:
+        source.close()
+
+
+async def test_a_stop_does_not_wait_for_ever_for_room() -> None:
+    sink = ListSink()
+    sink.fill()
+    pump = Pump(sink)
     source = Pipe()
-    os.write(source.other, b"x" * 100)
-    finish(source, until=asyncio.get_running_loop().time() + 5)
-    assert len(source.turns) == 100
-    os.write(source.other, b"x" * 100)
-    finish(source, until=0)
-    assert len(source.turns) == 101
+    os.write(source.other, b"x")
+    pump.add(source)
+    await pump.finish(until=asyncio.get_running_loop().time() + 0.05)
+    assert (1, []) == (sink.drains, source.turns)
     source.close()
 
 

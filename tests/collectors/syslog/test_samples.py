@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from collectors.syslog.connection import read_rows
 from collectors.syslog.dialects import Origins, new_order
 from collectors.syslog.explain import explain
 from collectors.syslog.framing import Framer
 from collectors.syslog.rows import SyslogRow
 from collectors.syslog.slow import Reading
-from collectors.syslog.tcp import read_rows
 from collectors.syslog.times import Times
 
 FOLDER = Path(os.environ.get("EDGEPOST_SAMPLES", "/nonexistent")) / "syslog"
@@ -104,7 +104,7 @@ def test_no_line_that_breaks_the_grammar_passes_as_well_formed_and_none_is_lost(
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("rfc5424", 1), ("rfc3164", 4), ("devices-network", 6), ("devices-sc4s", 13)]
+    ("name", "most"), [("rfc5424", 0), ("rfc3164", 2), ("devices-network", 1), ("devices-sc4s", 3)]
 )
 def test_header_fields_of_deviating_lines_are_no_worse_than_they_were(name: str, most: int) -> None:
     wrong: Counter[str] = Counter()

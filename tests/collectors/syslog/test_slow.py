@@ -229,11 +229,11 @@ def test_a_time_that_does_not_exist_is_none_and_flagged(line: str) -> None:
         ("just text", (1, 5), "none", None, "just text", "no-pri no-time"),
         ("Oct 11 22:14:15 h t: m", (1, 5), "rfc3164", "t", "m", "no-pri"),
         (
-            "<30>system,info,account user logged in",
+            "<30>neither,nor a header",
             (3, 6),
             "none",
             None,
-            "system,info,account user logged in",
+            "neither,nor a header",
             "no-time",
         ),
         ("<30>dnsmasq[7]: query", (3, 6), "rfc3164", "dnsmasq", "query", "no-time"),

@@ -1,14 +1,18 @@
 """Streams over real sockets become rows; limits close connections and nothing that was received is lost."""
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
 from parts.collecting import collecting, listeners
+from parts.pouring import LINE_BYTES, Pourer
 from parts.sinks import ListSink
 
-from collectors.syslog.pump import Pump
-from collectors.syslog.tcp import Budget
+from collectors.syslog.collect import collect
+from collectors.syslog.config import Syslog
+from collectors.syslog.connection import Budget
+from collectors.syslog.listener import Listener
 
 LINE = b"<13>Oct 11 22:14:15 host su: %d\n"
 
@@ -71,16 +75,16 @@ async def test_many_lines_over_many_chunks_keep_their_order() -> None:
     assert [str(number) for number in range(count)] == sink.column("message")
 
 
-async def test_a_reset_loses_no_line_that_was_received() -> None:
+async def test_a_reset_loses_no_line_that_was_received_and_half_a_line_is_no_whole_one() -> None:
     sink = ListSink()
     async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
         with connect(port) as sock:
-            sock.sendall(LINE % 1)
+            sock.sendall(LINE % 1 + b"<13>Oct 11 22:14:15 host su: half")
             await sink.until(lambda: sink.rows)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        with connect(port) as sock:
-            sock.sendall(LINE % 2)
-            await sink.until(lambda: len(sink.rows) == 2)
+        await sink.until(lambda: len(sink.rows) == 2)
+    assert (["1", "half"], [None, "cut"]) == (sink.column("message"), sink.column("flag"))
+    assert {"reset": 1, "cut": 1} == sink.counted
 
 
 async def test_connections_over_the_limit_are_refused_and_counted() -> None:
@@ -162,24 +166,89 @@ async def test_over_the_budget_the_connection_that_holds_most_is_closed(monkeypa
     assert sink.counted["read-budget"] == 1
 
 
-async def test_a_stop_reads_what_the_kernel_holds(monkeypatch) -> None:
-    monkeypatch.setattr(Pump, "_turn", lambda self, source: None)  # the reader never comes round to it
-    sink = ListSink()
+async def test_a_stop_takes_all_that_a_sender_who_was_held_up_has_handed_over() -> None:
+    """More than the buffers of one end hold: without room the rest waits at the sender's own kernel."""
+    sink = ListSink(finish_seconds=30)
+    sink.fill()
+    task = asyncio.create_task(collect(Syslog(listeners=(Listener(bind="tcp://127.0.0.1:0"),)), sink))
+    await sink.until(lambda: listeners(sink) and listeners(sink)[0]["state"] == "listening")
+    with connect(listeners(sink)[0]["port"]) as sock:
+        whole = fill_kernel(sock)
+        task.cancel()
+        sink.empty()
+        sock.shutdown(socket.SHUT_WR)
+        await closed_by_peer(sock)
+        await asyncio.wait([task])
+    assert list(map(str, range(whole))) == sink.column("message")[:whole]
+    assert len(sink.rows) - whole <= 1  # the last one may have been taken in part
+    assert {} == sink.counted
+
+
+def fill_kernel(sock: socket.socket) -> int:
+    """Send numbered lines until the kernel takes no more; give how many it took whole."""
+    sock.setblocking(False)
+    number, rest = 0, b""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            rest = rest or LINE % number
+            rest = rest[sock.send(rest) :]
+            number += not rest
+    return number
+
+
+async def test_a_stop_ends_while_a_sender_goes_on_and_each_byte_is_here_or_counted_or_still_with_the_sender() -> None:
+    sink = ListSink(finish_seconds=0.6)
+    task = asyncio.create_task(collect(Syslog(listeners=(Listener(bind="tcp://127.0.0.1:0"),)), sink))
+    await sink.until(lambda: listeners(sink) and listeners(sink)[0]["state"] == "listening")
+    pourer = Pourer.connect(listeners(sink)[0]["port"], 1)
+    pouring = asyncio.create_task(pourer.pour())
+    await sink.until(lambda: len(sink.rows) > 1_000)
+    task.cancel()
+    await asyncio.wait([task])
+    await pouring  # ended by a reset
+    with pourer.sock:
+        acked = pourer.acked_bytes
+    whole = [flag for flag in sink.column("flag") if flag is None]
+    assert acked <= len(whole) * LINE_BYTES + sink.counted["stop-bytes"] + LINE_BYTES - 1
+    assert sink.counted["cut"] == len(sink.rows) - len(whole) <= 1
+
+
+async def test_what_a_stop_has_no_time_for_is_counted_to_the_byte() -> None:
+    sink = ListSink(finish_seconds=0.1)
+    sink.fill()
     async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
         with connect(port) as sock:
-            sock.sendall(b"".join(LINE % number for number in range(3_000)) + b"<13>Oct 11 22:14:15 h t: half")
+            sock.sendall(LINE % 1 + b"half")
             await sink.until(lambda: listeners(sink)[0]["connections"] == 1)
-        assert not sink.rows
-    assert [*map(str, range(3_000)), "half"] == sink.column("message")
+    assert ([], {"stop-bytes": len(LINE % 1 + b"half")}) == (sink.rows, sink.counted)
 
 
-async def test_a_stop_takes_connections_that_were_not_yet_accepted(monkeypatch) -> None:
+async def test_a_stop_takes_every_connection_that_was_not_yet_accepted() -> None:
     sink = ListSink()
-    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
-        sock = connect(port)
-        sock.sendall(LINE % 1)  # and no turn of the loop until the stop
-    sock.close()
-    assert ["1"] == sink.column("message")
+    async with collecting(sink, "tcp://127.0.0.1:0", max_connections_per_peer=0) as (port,):
+        socks = [connect(port) for _ in range(300)]
+        for number, sock in enumerate(socks):
+            sock.sendall(LINE % number)  # and no turn of the loop until the stop
+    for sock in socks:
+        sock.close()
+    assert [str(number) for number in range(300)] == sorted(sink.column("message"), key=int)
+
+
+async def test_a_bug_in_a_parser_costs_what_was_in_hand_and_counts_it(monkeypatch) -> None:
+    from collectors.syslog import connection
+
+    def broken(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(connection, "parse_block", broken)
+    sink = ListSink()
+    task = asyncio.create_task(collect(Syslog(listeners=(Listener(bind="tcp://127.0.0.1:0"),)), sink))
+    await sink.until(lambda: listeners(sink) and listeners(sink)[0]["state"] == "listening")
+    with connect(listeners(sink)[0]["port"]) as sock:
+        sock.sendall(LINE % 1 + b"half")
+        await asyncio.wait([task])
+    assert isinstance(task.exception(), ExceptionGroup)
+    assert {"failed-bytes": len(LINE % 1 + b"half")} == sink.counted
 
 
 async def test_urgency_beyond_the_limit_takes_the_normal_lane_in_its_place() -> None:

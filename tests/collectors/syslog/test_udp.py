@@ -9,9 +9,9 @@ from parts.sinks import ListSink
 
 from collectors.sink import Lane
 from collectors.syslog.collect import collect
-from collectors.syslog.config import Listener, Syslog
+from collectors.syslog.config import Syslog
 from collectors.syslog.datagrams import SLOTS, read_address
-from collectors.syslog.pump import Pump
+from collectors.syslog.listener import Listener
 
 LINE = b"<13>Oct 11 22:14:15 host su: %d"
 
@@ -117,16 +117,42 @@ async def test_what_the_kernel_drops_is_counted_to_the_packet() -> None:
     assert sink.counted["kernel"] + len(sink.rows) == 500
 
 
-async def test_a_stop_reads_what_the_kernel_holds_and_counts_what_it_dropped(monkeypatch) -> None:
-    monkeypatch.setattr(Pump, "_turn", lambda self, source: None)  # the reader never comes round to it
+async def test_a_stop_reads_what_the_kernel_holds_and_counts_what_it_dropped() -> None:
     sink = ListSink()
     async with collecting(sink, "udp://127.0.0.1:0", receive_buffer_bytes=4_096) as (port,):
         with sender(port) as sock:
             for number in range(200):
-                sock.send(LINE % number)
+                sock.send(LINE % number)  # and no turn of the loop until the stop
         assert not sink.rows
     assert 0 < len(sink.rows) < 200
     assert sink.counted["kernel"] + len(sink.rows) == 200
+
+
+async def test_what_a_stop_has_no_time_for_is_counted_to_the_datagram() -> None:
+    sink = ListSink(finish_seconds=0.1)
+    sink.fill()
+    async with collecting(sink, "udp://127.0.0.1:0") as (port,):
+        with sender(port) as sock:
+            for number in range(200):
+                sock.send(LINE % number)
+    assert ([], {"stop": 200}) == (sink.rows, sink.counted)
+
+
+async def test_a_bug_in_a_parser_costs_what_was_in_hand_and_counts_it(monkeypatch) -> None:
+    from collectors.syslog import udp
+
+    def broken(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(udp, "parse_block", broken)
+    sink = ListSink()
+    task = asyncio.create_task(collect(Syslog(listeners=(Listener(bind="udp://127.0.0.1:0"),)), sink))
+    await sink.until(lambda: listeners(sink) and listeners(sink)[0]["state"] == "listening")
+    with sender(listeners(sink)[0]["port"]) as sock:
+        for number in range(7):
+            sock.send(LINE % number)
+        await asyncio.wait([task])
+    assert {"failed": 7} == sink.counted
 
 
 async def test_severity_decides_the_lane_in_the_order_of_receipt() -> None:

@@ -45,6 +45,7 @@ class Top(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int] = {}
     free: Any = None
     size: int | str = 0
+    key_file: Annotated[str, msgspec.Meta(extra={"is_file": True})] | None = None
 
 
 @pytest.fixture
@@ -268,3 +269,18 @@ def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path):
         yaml.load(tmp_path / "gone.yaml", Top, env={})
     with pytest.raises(ConfigError, match="Is a directory"):
         yaml.load(Path(os.devnull).parent, Top, env={})
+
+
+@pytest.mark.parametrize(
+    ("written", "env", "found"),
+    [
+        ("tls/our.key", {}, "{here}/tls/our.key"),
+        ("/etc/our.key", {}, "/etc/our.key"),
+        ("our.key", {"CREDENTIALS_DIRECTORY": "/run/credentials/edgepost"}, "/run/credentials/edgepost/our.key"),
+        ("/etc/our.key", {"CREDENTIALS_DIRECTORY": "/run/credentials/edgepost"}, "/etc/our.key"),
+        ("${DIR}/our.key", {"DIR": "/srv"}, "/srv/our.key"),
+        ("null", {}, None),
+    ],
+)
+def test_the_path_of_a_file_begins_where_credentials_are_else_at_the_yaml(read, tmp_path, written, env, found):
+    assert (found and found.format(here=tmp_path)) == read(f"key_file: {written}\n", **env).key_file
