@@ -37,7 +37,7 @@ check: .venv/stamp ## format, lint, types, import floors, locks
 	@PYTHONPATH=. .venv/bin/lint-imports --no-cache
 	@PYTHONPATH=. .venv/bin/python -m pytest -q tests/test_project.py tests/test_docs.py
 
-bench: .venv-wheel/wheel.stamp packages ## measure the whole agent beside rsyslog; RECORD=1 appends to bench/RESULTS.md
+bench: .venv-wheel/wheel.stamp packages ## measure the whole agent beside rsyslog and syslog-ng; RECORD=1 makes docs/performance.md anew
 	@.venv-wheel/bin/python bench/run.py $(if $(RECORD),--record) $(ARGS)
 
 soak: .venv-wheel/wheel.stamp packages ## hours instead of minutes: kills, floods, outages
