@@ -41,7 +41,8 @@ bench: .venv-wheel/wheel.stamp packages ## measure the whole agent beside rsyslo
 	@.venv-wheel/bin/python bench/run.py $(if $(RECORD),--record) $(ARGS)
 
 soak: .venv-wheel/wheel.stamp packages ## hours instead of minutes: kills, floods, outages
-	@PYTHONSAFEPATH=1 EDGEPOST_TEST_INSTALLED=1 .venv-wheel/bin/python -m pytest -m soak --timeout 0 $(PYTEST_ARGS)
+	@PYTHONSAFEPATH=1 EDGEPOST_TEST_INSTALLED=1 EDGEPOST_RELIABILITY=docs/reliability.md \
+	    .venv-wheel/bin/python -m pytest -m soak --timeout 0 $(PYTEST_ARGS)
 
 format: .venv/stamp ## put format and simple lint right
 	@.venv/bin/ruff check --quiet --fix-only .
