@@ -9,6 +9,7 @@ no room nothing is read, the kernel's buffer fills, and the sender waits.
 
 import asyncio
 import errno
+import resource
 import socket
 import time
 from typing import Any, Final
@@ -31,6 +32,7 @@ _GATHER_BYTES: Final = 49_152  # may wait in the socket during a nap: less than 
 _ACCEPTS: Final = 64  # at once, then the others have their turn
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ACCEPT_AGAIN_SECONDS: Final = 1.0
+_SPARE_FILES: Final = 64  # descriptors that no sender may take: the broker, the store and `edgepost status` need some
 
 
 class Budget:
@@ -132,6 +134,7 @@ class TcpService:
         self._pump = pump
         self._connections: set[TcpConnection] = set()
         self._again: asyncio.TimerHandle | None = None
+        self._most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES
         self._is_short = False
         self._listen()
 
@@ -147,6 +150,7 @@ class TcpService:
     def forget(self, connection: TcpConnection) -> None:
         """Let go of a connection that is about to be closed."""
         self._connections.discard(connection)
+        self._is_short = False
         self._pump.remove(connection)
         self.budget.set(connection, 0)
 
@@ -186,11 +190,11 @@ class TcpService:
             except OSError as error:
                 self._refuse(error)
                 return
-            if len(self._connections) >= self.listener.max_connections:
+            self._is_short = sock.fileno() >= self._most_files  # the kernel gives the lowest that is free
+            if self._is_short or len(self._connections) >= self.listener.max_connections:
                 self.sink.count("connection-limit")
                 sock.close()
                 continue
-            self._is_short = False
             self._add(sock, address)
 
     def _refuse(self, error: OSError) -> None:
