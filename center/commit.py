@@ -24,6 +24,7 @@ from wire.receive import Outcome
 from wire.state import State, encode_state
 
 REFUSED_BYTES: Final = 256 << 20  # kept in refused/; beyond it the oldest go
+REFUSED_FILES: Final = 10_000  # likewise: a byte takes a block and an inode
 _T = TypeVar("_T")
 log = logging.getLogger("edgepost.center")
 
@@ -180,8 +181,8 @@ def _declared(batch: Batch) -> list[Declared]:
 def _bound(folder: Path) -> None:
     files = sorted(folder.iterdir())
     size = sum(file.stat().st_size for file in files)
-    for file in files:
-        if size <= REFUSED_BYTES:
+    for at, file in enumerate(files):
+        if size <= REFUSED_BYTES and len(files) - at <= REFUSED_FILES:
             return
         size -= file.stat().st_size
         file.unlink()

@@ -18,6 +18,7 @@ from wire.batch import Batch, Refused, decode_payload
 from wire.client import Client, Disconnected, Message, NotDelivered, next_message, waiting_message
 from wire.names import BatchName
 from wire.receipts import REFUSED, REJECTED, Receipt, encode_receipts
+from wire.sparing import Sparing
 from wire.state import State, decode_state
 from wire.text import printable
 
@@ -25,6 +26,8 @@ GROUP_SECONDS: Final = 0.1
 GROUP_BYTES: Final = 1 << 20
 QUIET_SECONDS: Final = 0.01  # nothing came for so long: the senders wait for us, not we for them
 PROBE_SECONDS: Final = 10.0
+TOPIC: Final = "topic"
+_SHOWN: Final = 200  # characters of a topic in the journal: it may have 65,535
 log = logging.getLogger("edgepost.receive")
 
 
@@ -58,6 +61,7 @@ class Receiver:
     site: str | None = None
     relays: frozenset[str] = frozenset()
     counts: dict[str, int] = field(default_factory=dict)
+    sparing: Sparing = field(default_factory=Sparing)
 
     def count(self, what: str, number: int = 1) -> None:
         """Count an event by its name."""
@@ -150,9 +154,12 @@ async def _sort(
     """Put one message where it belongs: state, a batch to commit, or refused with its reason."""
     topic = str(message.topic)
     payload = message.payload
+    if topic == topics.probe(receiver.root, receiver.name):
+        return
     up = topics.read_up(receiver.root, topic)
     if up is None:
-        return  # our own probe, or a topic that holds no name
+        await _refuse(receiver, topic, payload=payload, why=Refused(TOPIC, "a level of the topic is no name"))
+        return
     try:
         if up.stream == topics.STATE:
             await _hear_state(client, receiver, up, payload=payload)
@@ -161,11 +168,19 @@ async def _sort(
         _check_sender(up, batch, receiver)
         batches.append((up, batch))
     except Refused as refused:
-        receiver.count(f"refused-{refused.reason}")
-        log.warning("refused from %s: %s", printable(topic), printable(str(refused)))
-        await receiver.keep_refused(topic, payload, refused.reason)
+        await _refuse(receiver, topic, payload=payload, why=refused)
         if refused.name is not None:
             receipts.setdefault((up.site, up.sender), []).append(_receipt_of(refused, refused.name))
+
+
+async def _refuse(receiver: Receiver, topic: str, *, payload: bytes, why: Refused) -> None:
+    """Count it, keep its bytes, and say so: once, then once a minute what has gathered of the same topic."""
+    receiver.count(f"refused-{why.reason}")
+    shown = printable(topic[:_SHOWN])
+    number = receiver.sparing.count(f"{shown} {why.reason}")
+    if number:
+        log.warning("refused from %s: %s (%d)", shown, printable(str(why)), number)
+    await receiver.keep_refused(topic, payload, why.reason)
 
 
 def _receipt_of(refused: Refused, name: BatchName) -> Receipt:
