@@ -166,6 +166,7 @@ def _forward(facts: Mapping[str, Any]) -> Iterator[Line]:
     sent, size = _count(forward.get("sent_rows") or 0), human_bytes(forward.get("sent_bytes") or 0)
     again, parked = _count(forward.get("resent") or 0), _count(forward.get("parked") or 0)
     yield _labelled("sent", f"{sent} rows in {size}, {again} batches again, {parked} parked")
+    yield from (("warn", line) for line in _reasons("receipts ignored:", forward.get("ignored_receipts") or {}))
 
 
 def _protocol(forward: Mapping[str, Any]) -> str:

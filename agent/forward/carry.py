@@ -22,12 +22,16 @@ from wire.client import NO_SUBSCRIBERS, Client, Disconnected, NotDelivered, next
 from wire.names import LANES, BatchName
 from wire.receipts import COMMITTED, Receipt, decode_receipts
 from wire.render import render_rows
+from wire.sparing import Sparing
 from wire.state import State, decode_state, encode_state
 
 READ_BYTES: Final = 256 << 10
 STATE_SECONDS: Final = 60.0
 TICK_SECONDS: Final = 0.5
 SLOW_SECONDS: Final = 2.0
+NOT_IN_FLIGHT: Final = "not-in-flight"  # mostly the second receipt of a batch that was sent twice
+OTHER_DIGEST: Final = "other-digest"
+OTHER_GROUP: Final = "other-group"
 log = logging.getLogger("edgepost.forward")
 
 
@@ -50,6 +54,8 @@ class Sender:
         self.watchers: dict[BatchName, asyncio.Queue[tuple[str, int]]] = {}
         self.sent_batches = self.sent_bytes = self.sent_rows = self.resent = self.parked = 0
         self.receipted: Counter[str] = Counter()  # rows by stream, since the start
+        self.ignored: Counter[str] = Counter()  # receipts that changed nothing, by reason
+        self.sparing = Sparing()
         self.last_receipt_ns: int | None = None
         self.no_subscriber_ns: int | None = None
         self.denied: str | None = None
@@ -59,6 +65,13 @@ class Sender:
         """Tell whoever watches a batch (`edgepost ping`) how far it is."""
         if name in self.watchers:
             self.watchers[name].put_nowait((step, time.time_ns()))
+
+    def ignore(self, reason: str, detail: object = "") -> None:
+        """Count a message on one of our topics that changes nothing; strange ones are said, once a minute."""
+        self.ignored[reason] += 1
+        number = 0 if reason == NOT_IN_FLIGHT else self.sparing.count(reason)
+        if number:
+            log.warning("on our topic from somebody else: %s %s (%d)", reason, detail, number)
 
     def forget(self, keys: set[int]) -> None:
         """Take evicted batches out of the queues."""
@@ -236,7 +249,7 @@ class Carry:
                 else:
                     self._hear_receipts(*decode_receipts(payload))
             except Refused as refused:
-                log.warning("a message on our topic that is none of ours: %s", refused)
+                sender.ignore(refused.reason, refused.detail)
             self._client.ack(message)
 
     def _hear_own_state(self, state: State) -> None:
@@ -246,6 +259,7 @@ class Carry:
 
     def _hear_receipts(self, group: str, receipts: list[Receipt]) -> None:
         if group not in self._sender.settings.confirm:
+            self._sender.ignore(OTHER_GROUP, group)
             return
         self._sender.last_receipt_ns = time.time_ns()
         if not receipts:  # a receiver that has just started says that it is there
@@ -257,10 +271,13 @@ class Carry:
 
     def _judge(self, group: str, receipt: Receipt) -> None:
         window = self._sender.window
+        flight = window.flights.get(receipt.name)
+        if flight is None or flight.held.digest != receipt.digest:
+            self._sender.ignore(OTHER_DIGEST if flight else NOT_IN_FLIGHT, receipt.name)
+            return
         verdict = window.judge(group, receipt, now=time.monotonic())
         if verdict is Verdict.NOTHING:
             return
-        flight = window.flights[receipt.name]
         self._sender.tell(receipt.name, f"receipt {group} {receipt.outcome}")
         match verdict:
             case Verdict.DONE:
@@ -284,6 +301,8 @@ class Carry:
 
     async def _read_again(self, flight: Flight) -> None:
         fresh = await self._buffer.fetch(flight.held.key)
+        if self._sender.window.flights.get(flight.held.name) is not flight:
+            return  # another receipt has ended it meanwhile
         if fresh is None:
             self.park(flight, "rotten on disk")
         else:

@@ -184,6 +184,7 @@ class Forward:
             "sent_bytes": sender.sent_bytes,
             "sent_rows": sender.sent_rows,
             "receipted_rows": dict(sender.receipted),
+            "ignored_receipts": dict(sender.ignored),
             "resent": sender.resent,
             "parked": sender.parked,
         }
