@@ -35,7 +35,7 @@ class Verdict(Enum):
 class Flight:
     """One batch in flight."""
 
-    __slots__ = ("acked", "alone", "attempt", "first_sent", "held", "losses", "refusals", "sent", "waiting")
+    __slots__ = ("acked", "alone", "attempt", "first_sent", "held", "losses", "refusals", "refused", "sent", "waiting")
 
     def __init__(self, held: Held, groups: Sequence[str], now: float) -> None:
         self.held = held
@@ -47,6 +47,7 @@ class Flight:
         self.losses = 0  # connections in a row that ended before its PUBACK
         self.alone = False
         self.refusals = 0
+        self.refused = 0  # the attempt that was refused last: a bent copy that somebody else sends is no second one
 
 
 class Window:
@@ -97,6 +98,9 @@ class Window:
                 flight.sent = now + LATER_SECONDS
                 return Verdict.SLOW
             case o if o == REFUSED:
+                if flight.refused == flight.attempt:
+                    return Verdict.NOTHING
+                flight.refused = flight.attempt
                 flight.refusals += 1
                 return Verdict.READ_AGAIN if flight.refusals == 1 else Verdict.PARK
             case o if o == REJECTED:
