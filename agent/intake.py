@@ -133,7 +133,7 @@ class Intake:
         tally.of(stream).add(rows, size=size)
         if self._taps:
             for tap in self._taps:
-                tap.offer(stream, rows)
+                tap.offer(stream, rows, size=size)
         self._arm(lane)
 
     def mark(self, collector: str, mark: tuple[str, bytes]) -> None:

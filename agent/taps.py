@@ -1,6 +1,7 @@
 """Live rows for whoever watches: `edgepost tail`. With nobody watching, a put pays one truth test.
 
-A tap never slows the agent: its queue is bounded in rows, and what does not fit is counted as lost for that reader.
+A tap never slows the agent: its queue is bounded in rows and bytes, and what does not fit is counted as lost for that
+reader.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from typing import Any, Final
 from collectors.sink import Stream
 
 QUEUE_ROWS: Final = 2_000
+QUEUE_BYTES: Final = 1 << 20  # as encoded; 2,000 messages of 64 KiB took 200 MiB for readers that did not read
 
 
 class Tap:
@@ -19,16 +21,20 @@ class Tap:
     def __init__(self, stream: str | None) -> None:
         self._stream = stream
         self._rows: deque[tuple[Stream, tuple[Any, ...]]] = deque()
+        self._bytes = 0
         self._lost = 0
         self._some = asyncio.Event()
 
-    def offer(self, stream: Stream, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Queue rows of a wanted stream, as far as there is room."""
+    def offer(self, stream: Stream, rows: Sequence[tuple[Any, ...]], *, size: int) -> None:
+        """Queue rows of a wanted stream, as far as there is room; `size` is that of all of them, encoded."""
         if self._stream is not None and stream.name != self._stream:
             return
-        room = QUEUE_ROWS - len(self._rows)
-        self._rows.extend((stream, row) for row in rows[:room])
-        self._lost += max(0, len(rows) - room)
+        by_bytes = (QUEUE_BYTES - self._bytes) * len(rows) // max(size, 1) + 1  # the first one over it is taken
+        room = max(0, min(QUEUE_ROWS - len(self._rows), by_bytes if self._bytes < QUEUE_BYTES else 0))
+        kept = rows[:room]
+        self._rows.extend((stream, row) for row in kept)
+        self._bytes += size * len(kept) // max(len(rows), 1)
+        self._lost += len(rows) - len(kept)
         self._some.set()
 
     async def take(self) -> tuple[list[tuple[Stream, tuple[Any, ...]]], int]:
@@ -36,6 +42,7 @@ class Tap:
         await self._some.wait()
         rows, lost = list(self._rows), self._lost
         self._rows.clear()
+        self._bytes = 0
         self._lost = 0
         self._some.clear()
         return rows, lost
