@@ -83,7 +83,7 @@ class Commit:
         key = (batch.head.agent, batch.name)
         twin = new.get(key)
         if twin is not None or self._memory.knows(*key):
-            known = twin.digest if twin is not None else self._memory.digest_of(batch.name)
+            known = twin.digest if twin is not None else self._memory.digest_of(*key)
             if known in {None, batch.digest}:
                 return Outcome(REPEAT)
             self._keep("conflict", batch.head_bytes + batch.body)

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from wire.batch import Batch
 from wire.names import BatchName
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 DIGEST_DAYS: Final = 7
 _PRAGMAS: Final = (
     "journal_mode=WAL",
@@ -28,8 +28,6 @@ _PRAGMAS: Final = (
 _SCHEMA: Final = """
 CREATE TABLE range(agent TEXT, epoch BLOB, lane INTEGER, first INTEGER, last INTEGER NOT NULL,
                    PRIMARY KEY(agent, epoch, lane, first)) WITHOUT ROWID;
-CREATE TABLE digest(epoch BLOB, lane INTEGER, seq INTEGER, digest BLOB NOT NULL, at INTEGER NOT NULL,
-                    PRIMARY KEY(epoch, lane, seq)) WITHOUT ROWID;
 CREATE TABLE rows(agent TEXT, stream TEXT, rows INTEGER NOT NULL, PRIMARY KEY(agent, stream)) WITHOUT ROWID;
 CREATE TABLE state(agent TEXT PRIMARY KEY, site TEXT, at INTEGER, payload BLOB) WITHOUT ROWID;
 CREATE TABLE told(agent TEXT, epoch BLOB, lane INTEGER, last INTEGER NOT NULL,
@@ -38,6 +36,11 @@ CREATE TABLE declared(agent TEXT, epoch BLOB, lane INTEGER, first INTEGER, last 
                       PRIMARY KEY(agent, epoch, lane, first)) WITHOUT ROWID;
 CREATE TABLE position(file TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 """
+_DIGESTS: Final = """
+DROP TABLE IF EXISTS digest;
+CREATE TABLE digest(agent TEXT, epoch BLOB, lane INTEGER, seq INTEGER, digest BLOB NOT NULL, at INTEGER NOT NULL,
+                    PRIMARY KEY(agent, epoch, lane, seq)) WITHOUT ROWID;
+"""  # anew from format 1, which knew no agent: an agent could put its digest in the place of another's
 Span = tuple[str, bytes, int]
 
 
@@ -88,8 +91,10 @@ class Memory:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         for pragma in _PRAGMAS:
             self._db.execute(f"PRAGMA {pragma}")
-        if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-            self._db.executescript(f"BEGIN EXCLUSIVE;{_SCHEMA}PRAGMA user_version={FORMAT};COMMIT")
+        found = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if found < FORMAT:
+            script = _DIGESTS if found else _SCHEMA + _DIGESTS
+            self._db.executescript(f"BEGIN EXCLUSIVE;{script}PRAGMA user_version={FORMAT};COMMIT")
         self.ranges: dict[Span, Ranges] = {}
         for agent, epoch, lane, first, last in self._db.execute(
             "SELECT * FROM range ORDER BY agent, epoch, lane, first"
@@ -105,9 +110,10 @@ class Memory:
         ranges = self.ranges.get((agent, name.epoch, name.lane))
         return ranges is not None and name.seq in ranges
 
-    def digest_of(self, name: BatchName) -> bytes | None:
+    def digest_of(self, agent: str, name: BatchName) -> bytes | None:
         """The digest under which a name was committed, while it is remembered."""
-        row = self._db.execute("SELECT digest FROM digest WHERE epoch = ? AND lane = ? AND seq = ?", name).fetchone()
+        query = "SELECT digest FROM digest WHERE agent = ? AND epoch = ? AND lane = ? AND seq = ?"
+        row = self._db.execute(query, (agent, *name)).fetchone()
         return None if row is None else bytes(row[0])
 
     def commit(
@@ -122,7 +128,10 @@ class Memory:
         execute("BEGIN IMMEDIATE")
         try:
             self._add_names(batches)
-            many("INSERT OR REPLACE INTO digest VALUES (?,?,?,?,?)", [(*one.name, one.digest, now) for one in batches])
+            many(
+                "INSERT OR REPLACE INTO digest VALUES (?,?,?,?,?,?)",
+                [(one.head.agent, *one.name, one.digest, now) for one in batches],
+            )
             many(
                 "INSERT INTO rows VALUES (?,?,?) ON CONFLICT DO UPDATE SET rows = rows + excluded.rows",
                 [(*key, number) for key, number in rows.items()],

@@ -1,6 +1,7 @@
 """The ledger: arrived, waiting, declared lost, missing; the four ways of a seq, and what a restore must not hide."""
 
 import os
+import sqlite3
 
 from parts.batches import body_of, make_head, make_payload
 
@@ -49,7 +50,25 @@ def test_names_positions_and_rows_are_there_after_a_reopen(tmp_path):
     memory = Memory(tmp_path / "receive.db")
     assert [agent] == [key[0] for key in memory.ranges]
     assert rows == dict(memory.rows)
-    assert memory.digest_of(batch(seq=4, epoch=EPOCH).name) is not None
+    four = batch(seq=4, epoch=EPOCH)
+    assert four.digest == memory.digest_of(agent, four.name)
+    assert memory.digest_of("another", four.name) is None
+    memory.close()
+
+
+def test_a_memory_of_format_1_keeps_its_names_and_forgets_its_digests(tmp_path):
+    memory = memory_with(tmp_path, [1, 2, 4])
+    agent, ranges = agent_of(memory), memory.ranges.keys()
+    memory.close()
+    old = sqlite3.connect(tmp_path / "receive.db", isolation_level=None)
+    old.executescript(
+        "DROP TABLE digest; CREATE TABLE digest(epoch BLOB, lane INTEGER, seq INTEGER, digest BLOB NOT NULL,"
+        " at INTEGER NOT NULL, PRIMARY KEY(epoch, lane, seq)) WITHOUT ROWID; PRAGMA user_version=1;"
+    )
+    old.close()
+    memory = Memory(tmp_path / "receive.db")
+    assert ranges == memory.ranges.keys()
+    assert memory.digest_of(agent, batch(seq=4, epoch=EPOCH).name) is None
     memory.close()
 
 
