@@ -4,12 +4,16 @@ A seq up to the `last` that the agent has told of is: arrived, or still held the
 lost, or missing. Only the last is an alarm.
 """
 
-from typing import Any
+import textwrap
+from typing import Any, Final
 
 from center.memory import Memory, Ranges
 from wire.batch import Refused
 from wire.names import LANES, MAX_SEQ
 from wire.state import Span, State, decode_state
+from wire.text import printable
+
+_WIDTH: Final = 80
 
 
 def make_ledger(memory: Memory) -> dict[str, Any]:
@@ -109,7 +113,8 @@ def show_ledger(ledger: dict[str, Any]) -> str:
     lines = ["CLOSED: nothing is missing" if ledger["closed"] else "MISSING: rows were lost that nobody declared"]
     lines += ["", f"{'AGENT':<20} {'STATE':<8} {'HEALTH':<9} SITE"]
     lines += [
-        f"{one['agent']:<20.20} {one['state']:<8} {one['health']:<9.9} {one['site']:.30}" for one in ledger["agents"]
+        f"{one['agent']:<20.20} {one['state']:<8} {printable(one['health']):<9.9} {one['site']:.30}"
+        for one in ledger["agents"]
     ]
     lines += [
         "",
@@ -123,4 +128,12 @@ def show_ledger(ledger: dict[str, Any]) -> str:
     for one in ledger["rows"]:
         confirmed = "-" if one["confirmed"] is None else one["confirmed"]
         lines.append(f"{one['agent']:<20.20} {one['stream']:<12.12} {one['committed']:>15} {confirmed:>16}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_since_start(ledger)])
+
+
+def _since_start(ledger: dict[str, Any]) -> list[str]:
+    """What a running receiver has counted, and what is wrong with it."""
+    counts = ", ".join(f"{number} {what}" for what, number in sorted(ledger.get("counts", {}).items()))
+    said = [f"Since the receiver's start: {counts}"] if counts else []
+    said += [printable(f"The sink fails: {ledger['problem']}")] if ledger.get("problem") else []
+    return [line for text in said for line in ("", *textwrap.wrap(text, _WIDTH, subsequent_indent="  "))]

@@ -117,5 +117,8 @@ def test_a_store_put_back_from_a_copy_does_not_hide_what_it_no_longer_knows_of(t
 
 def test_every_line_of_the_ledger_fits_80_columns(tmp_path):
     memory = memory_with(tmp_path, range(1, 2000, 2))
-    assert max(map(len, show_ledger(make_ledger(memory)).splitlines())) <= 80
+    counts = {f"refused-{number}": number for number in range(20)}
+    shown = show_ledger({**make_ledger(memory), "counts": counts, "problem": "No space left on device " * 9})
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "13 refused-13" in shown
     memory.close()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import aiomqtt
 import pytest
 from parts.noise import bent, flipped, noise, overhear, throw_datagrams, throw_questions, throw_streams
-from parts.siege import Siege, besieged, lasting
+from parts.siege import besieged, lasting
 from parts.site import AGENT, SITE
 
 UP, DOWN = f"edgepost/v1/up/{SITE}/{AGENT}", f"edgepost/v1/down/{SITE}/{AGENT}"

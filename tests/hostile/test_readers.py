@@ -6,7 +6,6 @@ from contextlib import ExitStack
 import pytest
 from parts.noise import throw_streams
 from parts.siege import Siege, besieged, lasting
-from parts.site import until
 
 from agent.answer import MAX_CLIENTS
 

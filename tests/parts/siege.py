@@ -17,7 +17,7 @@ once, both ledgers agree, memory stayed in its bounds.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,18 +140,22 @@ def pss_bytes(pid: int) -> int:
 
 
 @asynccontextmanager
-async def besieged(folder: Path, *, acl: str | None = None, bounds: Bounds | None = None) -> AsyncIterator[Siege]:
-    """Give a site at work, before whatever the test does to it."""
-    async with mosquitto(folder / "broker", acl=acl) as broker, site(folder / "site", broker) as one:
-        async with AsyncExitStack() as stack:
-            source = await stack.enter_async_context(sending(one.port, rate=RATE))
-            siege = Siege(one, broker, source, bounds or Bounds(), (one.agent.pid, one.receiver.pid))
-            siege._sending = stack
-            await siege.goes_on()
-            siege.base = {name: pss_bytes(pid) for name, pid in zip(("agent", "receiver"), siege.pids, strict=True)}
-            watching = asyncio.create_task(siege.watch(), name="memory")
-            try:
-                yield siege
-            finally:
-                watching.cancel()
-                await asyncio.wait([watching])
+async def besieged(
+    folder: Path, *, acl: str | None = None, options: Iterable[str] = (), bounds: Bounds | None = None
+) -> AsyncIterator[Siege]:
+    """Give a site at work, before whatever the test does to it; `acl` and `options` are of mosquitto."""
+    async with (
+        mosquitto(folder / "broker", acl=acl, options=options) as broker,
+        site(folder / "site", broker) as one,
+        AsyncExitStack() as stack,
+    ):
+        source = await stack.enter_async_context(sending(one.port, rate=RATE))
+        siege = Siege(one, broker, source, bounds or Bounds(), (one.agent.pid, one.receiver.pid), _sending=stack)
+        await siege.goes_on()
+        siege.base = {name: pss_bytes(pid) for name, pid in zip(("agent", "receiver"), siege.pids, strict=True)}
+        watching = asyncio.create_task(siege.watch(), name="memory")
+        try:
+            yield siege
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
