@@ -5,14 +5,18 @@ a buffer that is not granted) is a state at run time, not a mistake here.
 """
 
 import ipaddress
+import re
 import zoneinfo
 from typing import Annotated, Final, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
 SEVERITIES: Final = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
 """Names of severity 0 to 7, as in syslog(3)."""
+
+_ADDRESS: Final = re.compile(r"(?:\[(?P<v6>[^][/?#@]*)\]|(?P<v4>[^][/?#@]*?))(?::(?P<port>[^:/?#@]*))?", re.ASCII)
+_PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_MAX_PORT: Final = 65_535
 
 LaneName = Literal["urgent", "normal", "bulk"]
 
@@ -31,22 +35,28 @@ def read_bind(bind: str) -> Address:
     Raises:
         ValueError: with what is wrong and what would be right.
     """
-    try:
-        parts = urlsplit(bind)
-    except ValueError as error:
-        raise ValueError(f"bind {bind!r}: {error}; write udp://ADDRESS:PORT, as in udp://[::]:514") from error
-    if parts.scheme not in {"udp", "tcp"}:
+    scheme, _, rest = bind.partition("://")
+    if scheme not in {"udp", "tcp"} or not rest:
         raise ValueError(f"bind {bind!r}: the transport is not known; write udp://ADDRESS:PORT or tcp://ADDRESS:PORT")
+    match = _ADDRESS.fullmatch(rest)
+    what = "this is not just an address and a port" if match is None else _what_is_wrong(match)
+    if match is None or what:
+        raise ValueError(f"bind {bind!r}: {what}; write {scheme}://ADDRESS:PORT, as in {scheme}://[::]:514")
+    return Address(scheme, match["v6"] or match["v4"], int(match["port"]))
+
+
+def _what_is_wrong(match: re.Match[str]) -> str | None:
+    """Say why an address and a port cannot be listened at."""
+    host, port = match["v6"] or match["v4"] or "", match["port"]
     try:
-        host, port = parts.hostname, parts.port
-        ipaddress.ip_address(host or "")
-    except ValueError as error:
-        raise ValueError(
-            f"bind {bind!r}: {error}; write an IP address and a port of at most 65535, as in {parts.scheme}://[::]:514"
-        ) from error
-    if host is None or port is None or parts.path or parts.query or parts.username:
-        raise ValueError(f"bind {bind!r}: write just {parts.scheme}://ADDRESS:PORT, as in {parts.scheme}://[::]:514")
-    return Address(parts.scheme, host, port)
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return f"{host!r} is no IP address" if host else "the IP address is missing"
+    if port is None:
+        return "the port is missing"
+    if (version == 6) is not (match["v6"] is not None):
+        return "an IPv6 address stands in brackets, an IPv4 address without"
+    return None if _PORT.fullmatch(port) and int(port) <= _MAX_PORT else f"there is no port {port!r}"
 
 
 def _check_encoding(encoding: str) -> None:
@@ -133,6 +143,12 @@ class Syslog(
     )
     lanes: Lanes = Lanes()
     urgent_rows_per_second: Annotated[int, msgspec.Meta(ge=0)] = 100
+
+    def __post_init__(self) -> None:
+        binds = [listener.bind for listener in self.listeners if read_bind(listener.bind).port]
+        twice = next((bind for bind in binds if binds.count(bind) > 1), None)
+        if twice:
+            raise ValueError(f"listeners bind {twice} twice; keep one of them")
 
     @property
     def warnings(self) -> tuple[str, ...]:
