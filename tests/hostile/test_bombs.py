@@ -76,7 +76,7 @@ async def test_bodies_that_unfold_are_rejected_receipted_and_counted(tmp_path, s
                 await one.send(bombed(one, body()))
             sent += len(BODIES)
             said = await one.receipts(sent)
-            await siege.goes_on(lines=100)
+            await siege.goes_on()
         held = await siege.lift()
     assert {REJECTED} == {receipt.outcome for receipt in said}
     assert {"limit", "undecodable"} == {receipt.reason for receipt in said}
@@ -94,7 +94,7 @@ async def test_payloads_and_states_that_nobody_can_read_are_refused_and_counted(
             for payload in states():
                 await one.send_bytes(payload, topic=topics.state(one.root, SITE, sender=MALLORY))
                 sent += 1
-            await siege.goes_on(lines=100)
+            await siege.goes_on()
         held = await siege.lift()
     assert sent == held.counts["refused-undecodable"] + held.counts["refused-limit"]
     assert 0 < held.counts["refused-limit"]
@@ -112,7 +112,7 @@ async def test_the_largest_batches_that_are_taken_take_bounded_memory(tmp_path, 
             await one.send(*(many_cells(one) for _ in range(5)), much_text(one))
             sent += 6
             said = await one.receipts(sent)
-            await siege.goes_on(lines=100)
+            await siege.goes_on()
         held = await siege.lift()
     assert {COMMITTED} == {receipt.outcome for receipt in said}
     assert "rejected" not in held.counts
@@ -146,7 +146,7 @@ async def test_packets_beyond_every_limit_neither_end_a_connection_nor_prevent_o
                 for topic in (f"edgepost/v1/up/{SITE}/{MALLORY}/log", f"edgepost/v1/down/{SITE}/{AGENT}"):
                     await client.publish(topic, bytes(OVERSIZED), qos=1, retain=is_retained)
                 sent += 1
-                await siege.goes_on(lines=100)
+                await siege.goes_on()
         if is_retained:
             await siege.broker.stop()
             await siege.broker.start()

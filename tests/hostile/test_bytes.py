@@ -35,6 +35,7 @@ async def test_random_bytes_at_every_port_and_topic_cost_no_whole_line(tmp_path,
         one, sent = siege.one, 0
         for draw in siege.rounds(seconds):
             await throw_datagrams(one.port, noise(draw, count=300))
+            await throw_datagrams(one.port, noise(draw, count=30, most=60_000))
             await throw_streams(one.port, noise(draw, count=20, most=100_000))
             await throw_questions(one.socket, noise(draw, count=40, most=20_000))
             await throw_questions(one.sink_dir / "center.sock", noise(draw, count=20, most=20_000))
@@ -43,7 +44,7 @@ async def test_random_bytes_at_every_port_and_topic_cost_no_whole_line(tmp_path,
                     for data in noise(draw, count=EACH):
                         await client.publish(topic, data, qos=1)
             sent += EACH
-            await siege.goes_on(lines=100)
+            await siege.goes_on()
         held = await siege.lift()
     assert held.strange, "the noise became rows too"
     assert len(UNREADABLE) * sent == held.counts["refused-undecodable"] + held.counts.get("refused-limit", 0)
@@ -64,7 +65,7 @@ async def test_valid_lines_with_a_bit_turned_over_become_rows(tmp_path, seconds)
             await throw_datagrams(siege.one.port, lines(600))
             datagrams += 600
             await throw_streams(siege.one.port, [b"\n".join(lines(60)) for _ in range(10)])
-            await siege.goes_on(lines=100)
+            await siege.goes_on()
         held = await siege.lift()
     assert len(held.strange) > datagrams - held.drops.get("kernel", 0)
     assert set(held.drops) <= {"kernel", "cut", "empty"}
@@ -81,7 +82,7 @@ async def test_valid_batches_that_are_bent_are_refused_and_each_is_counted(tmp_p
                 for payload in payloads * 25:
                     await client.publish(STREAM, bent(payload, draw), qos=1)
                     sent += 1
-                await siege.goes_on(lines=100)
+                await siege.goes_on()
         held = await siege.lift()
     assert {"refused-undecodable", "refused-digest", "repeat"} <= set(held.counts)
     assert sent == sum(held.counts.values()) - held.counts["committed"] - held.counts["connections"]
@@ -95,6 +96,6 @@ async def test_bent_states_are_refused_or_say_nothing_of_anybody_else(tmp_path, 
             for draw in siege.rounds(seconds):
                 for _ in range(200):
                     await client.publish(f"edgepost/v1/up/{SITE}/mallory/state", bent(states[0], draw), qos=1)
-                await siege.goes_on(lines=100)
+                await siege.goes_on()
         held = await siege.lift()
     assert 0 < held.counts["refused-undecodable"]

@@ -103,7 +103,7 @@ async def test_lines_that_never_end_are_held_within_the_budget_and_cut(tmp_path,
                 await send(endless, b"y" * 1_000_000)
                 for _ in range(500):
                     await send(draw.choice(holders), b"z")
-                await siege.goes_on(lines=100)
+                await siege.goes_on()
         await until(lambda: connections(siege) == 1, seconds=10, what="all have gone")
         held = await siege.lift()
     assert HOLDERS + 1 == len(held.strange)

@@ -91,7 +91,7 @@ async def test_without_an_acl_forged_receipts_end_no_custody_and_are_counted(tmp
         for _ in siege.rounds(seconds):
             for reason, number in (await forge(mallory, siege)).items():
                 said[reason] = said.get(reason, 0) + number
-            await siege.goes_on(lines=100)
+            await siege.goes_on()
         held = await siege.lift()
     late = {reason: number - said[reason] for reason, number in held.forward["ignored_receipts"].items()}
     assert 0 <= late.pop("not-in-flight"), "of batches that were sent twice while the receiver stood still"
@@ -108,7 +108,7 @@ async def test_with_the_acl_not_even_a_true_receipt_can_be_sent_by_an_agent(tmp_
                 with pytest.raises(NotDelivered) as caught:
                     await mallory.publish_acked(DOWN, payload)
                 assert NOT_AUTHORIZED == caught.value.code
-            await siege.goes_on(lines=100)
+            await siege.goes_on()
         held = await siege.lift()
         assert waiting_message(mallory) is None, "she hears neither batches nor receipts"
     assert {} == held.forward["ignored_receipts"]

@@ -113,7 +113,7 @@ async def test_nothing_that_somebody_else_said_acts_on_a_terminal(tmp_path, seco
             await until(lambda tail=tail: "meter" in tail.text, seconds=20, what="tail shows lines")
         for _ in siege.rounds(seconds):
             await say_evil_everywhere(siege)
-            await siege.goes_on(lines=100)
+            await siege.goes_on()
         for tail in tails:
             await until(lambda tail=tail: tail.text.count(SEEN) >= len(lines()), seconds=20, what="tail shows all")
             shown("tail on a terminal", tail.end())
