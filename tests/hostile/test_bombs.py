@@ -69,7 +69,10 @@ def states() -> Iterator[bytes]:
 
 @lasting
 async def test_bodies_that_unfold_are_rejected_receipted_and_counted(tmp_path, seconds):
-    async with besieged(tmp_path) as siege, sender(siege.broker.url, agent=MALLORY, site=SITE) as one:
+    async with (
+        besieged(tmp_path, "zstd and MessagePack bombs in batches") as siege,
+        sender(siege.broker.url, agent=MALLORY, site=SITE) as one,
+    ):
         sent = 0
         for _ in siege.rounds(seconds):
             for body in BODIES.values():
@@ -85,7 +88,10 @@ async def test_bodies_that_unfold_are_rejected_receipted_and_counted(tmp_path, s
 
 @lasting
 async def test_payloads_and_states_that_nobody_can_read_are_refused_and_counted(tmp_path, seconds):
-    async with besieged(tmp_path) as siege, sender(siege.broker.url, agent=MALLORY, site=SITE) as one:
+    async with (
+        besieged(tmp_path, "payloads and states nobody can read") as siege,
+        sender(siege.broker.url, agent=MALLORY, site=SITE) as one,
+    ):
         sent = 0
         for _ in siege.rounds(seconds):
             for payload in payloads():
@@ -104,7 +110,7 @@ async def test_payloads_and_states_that_nobody_can_read_are_refused_and_counted(
 async def test_the_largest_batches_that_are_taken_take_bounded_memory(tmp_path, seconds):
     """A KiB on the wire, as many cells and as much text as the limits allow: taken, and many of them in one group."""
     async with (
-        besieged(tmp_path, bounds=Bounds(receiver_mib=256)) as siege,
+        besieged(tmp_path, "batches as large as is taken", bounds=Bounds(receiver_mib=256)) as siege,
         sender(siege.broker.url, agent=MALLORY, site=SITE) as one,
     ):
         sent = 0
@@ -139,7 +145,7 @@ def resized(one: Sender, columns: tuple[tuple[str, str], ...], *, rows: int, dat
 @pytest.mark.parametrize("is_retained", [False, True], ids=["passing", "retained"])
 async def test_packets_beyond_every_limit_neither_end_a_connection_nor_prevent_one(tmp_path, seconds, is_retained):
     """Retained ones meet the receiver and the agent each time they subscribe."""
-    async with besieged(tmp_path, options=["persistence true"]) as siege:
+    async with besieged(tmp_path, "packets of 16 MiB", options=["persistence true"]) as siege:
         sent = 0
         async with aiomqtt.Client("127.0.0.1", siege.broker.port) as client:
             for _ in siege.rounds(seconds):

@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.timeout(240)]
 
 @lasting
 async def test_random_bytes_at_every_port_and_topic_cost_no_whole_line(tmp_path, seconds):
-    async with besieged(tmp_path) as siege:
+    async with besieged(tmp_path, "random bytes at every port and topic") as siege:
         one, sent = siege.one, 0
         for draw in siege.rounds(seconds):
             await throw_datagrams(one.port, noise(draw, count=300))
@@ -54,7 +54,7 @@ async def test_random_bytes_at_every_port_and_topic_cost_no_whole_line(tmp_path,
 
 @lasting
 async def test_valid_lines_with_a_bit_turned_over_become_rows(tmp_path, seconds):
-    async with besieged(tmp_path) as siege:
+    async with besieged(tmp_path, "valid lines, bits flipped") as siege:
         datagrams = 0
         for draw in siege.rounds(seconds):
 
@@ -74,7 +74,7 @@ async def test_valid_lines_with_a_bit_turned_over_become_rows(tmp_path, seconds)
 @lasting
 async def test_valid_batches_that_are_bent_are_refused_and_each_is_counted(tmp_path, seconds):
     """Only the hop stands outside the digest: bent there, a batch is itself, and a repeat."""
-    async with besieged(tmp_path) as siege:
+    async with besieged(tmp_path, "valid batches, bits flipped") as siege:
         payloads = await overhear(siege.broker.port, STREAM, count=8)
         sent = 0
         async with aiomqtt.Client("127.0.0.1", siege.broker.port) as client:
@@ -90,7 +90,7 @@ async def test_valid_batches_that_are_bent_are_refused_and_each_is_counted(tmp_p
 
 @lasting
 async def test_bent_states_are_refused_or_say_nothing_of_anybody_else(tmp_path, seconds):
-    async with besieged(tmp_path) as siege:
+    async with besieged(tmp_path, "valid states, bits flipped") as siege:
         states = await overhear(siege.broker.port, f"{UP}/state", count=1)
         async with aiomqtt.Client("127.0.0.1", siege.broker.port) as client:
             for draw in siege.rounds(seconds):

@@ -62,7 +62,7 @@ async def test_a_thousand_idle_connections_take_nothing_from_anybody(tmp_path, s
     """The broker goes and comes back meanwhile: that takes descriptors, which are not theirs to take."""
     with few_files():
         stack = ExitStack()
-        async with besieged(tmp_path) as siege:
+        async with besieged(tmp_path, "1,000 idle connections, broker restarted") as siege:
             with stack:
                 await connect(siege, IDLE, stack)
                 await until(lambda: connections(siege) == IDLE + 1, seconds=10, what="all are accepted")
@@ -77,7 +77,7 @@ async def test_a_thousand_idle_connections_take_nothing_from_anybody(tmp_path, s
 @lasting
 async def test_connections_beyond_the_limit_are_refused_and_counted(tmp_path, seconds):
     refused = 0
-    async with besieged(tmp_path) as siege:
+    async with besieged(tmp_path, "connections beyond the limit") as siege:
         with ExitStack() as stack:
             await connect(siege, LIMIT - 1, stack)
             await until(lambda: connections(siege) == LIMIT, seconds=10, what="all are accepted")
@@ -93,7 +93,7 @@ async def test_connections_beyond_the_limit_are_refused_and_counted(tmp_path, se
 @lasting
 async def test_lines_that_never_end_are_held_within_the_budget_and_cut(tmp_path, seconds):
     """Many hold the beginning of a line and drip; one sends without an end. What is cut is a row, flagged `cut`."""
-    async with besieged(tmp_path) as siege:
+    async with besieged(tmp_path, "lines that never end") as siege:
         with ExitStack() as stack:
             holders = await connect(siege, HOLDERS, stack)
             (endless,) = await connect(siege, 1, stack)

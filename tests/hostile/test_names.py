@@ -31,7 +31,7 @@ def as_mallory(siege: Siege):
 
 @lasting
 async def test_batches_of_another_name_than_their_topics_are_refused_kept_and_counted(tmp_path, seconds):
-    async with besieged(tmp_path) as siege, as_mallory(siege) as mallory:
+    async with besieged(tmp_path, "batches under another's name") as siege, as_mallory(siege) as mallory:
         sent = 0
         for _ in siege.rounds(seconds):
             await mallory.send(mallory.batch(["forged"], agent=AGENT))
@@ -50,7 +50,7 @@ async def test_batches_of_another_name_than_their_topics_are_refused_kept_and_co
 
 async def test_a_batch_under_ones_own_name_takes_nothing_from_the_one_whose_epoch_it_uses(tmp_path):
     """A repeat of the victim's batch must not meet the digest of mallory's."""
-    async with besieged(tmp_path) as siege, as_mallory(siege) as mallory:
+    async with besieged(tmp_path, "own batches under another's epoch") as siege, as_mallory(siege) as mallory:
         (payload,) = await overhear(siege.broker.port, VICTIMS, count=1)
         name = decode_payload(payload).name
         await siege.goes_on()
@@ -63,7 +63,7 @@ async def test_a_batch_under_ones_own_name_takes_nothing_from_the_one_whose_epoc
 
 
 async def test_other_bytes_under_a_name_that_is_taken_are_a_conflict_and_kept(tmp_path):
-    async with besieged(tmp_path) as siege, as_mallory(siege) as mallory:
+    async with besieged(tmp_path, "other bytes under one name") as siege, as_mallory(siege) as mallory:
         await mallory.send(mallory.batch(["one"], seq=1), mallory.batch(["two"], seq=1), mallory.batch(["two"], seq=1))
         said = await mallory.receipts(3)
         held = await siege.lift()
@@ -74,7 +74,10 @@ async def test_other_bytes_under_a_name_that_is_taken_are_a_conflict_and_kept(tm
 
 @lasting
 async def test_with_the_acl_the_broker_refuses_another_name(tmp_path, seconds):
-    async with besieged(tmp_path, acl=ACL.read_text(encoding="utf-8")) as siege, as_mallory(siege) as mallory:
+    async with (
+        besieged(tmp_path, "another's name, with the ACL", acl=ACL.read_text(encoding="utf-8")) as siege,
+        as_mallory(siege) as mallory,
+    ):
         forged = mallory.batch(["forged"], agent=AGENT, stream="syslog").payload
         lost = encode_state(State(False, mallory.epoch, 1, spans=(Span(mallory.epoch, 1, 1, 1 << 40),)))
         for _ in siege.rounds(seconds):

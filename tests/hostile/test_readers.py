@@ -22,7 +22,7 @@ def ask_and_leave_unread(siege: Siege, question: bytes, stack: ExitStack) -> Non
 
 @lasting
 async def test_tails_that_nobody_reads_lose_rows_and_not_the_memory_of_the_agent(tmp_path, seconds):
-    async with besieged(tmp_path) as siege:
+    async with besieged(tmp_path, "tails that nobody reads, large messages") as siege:
         lines = 0
         with ExitStack() as stack:
             for _ in range(MAX_CLIENTS - 2):

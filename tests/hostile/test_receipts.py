@@ -86,7 +86,7 @@ async def forge(client: Client, siege: Siege) -> dict[str, int]:
 
 @lasting
 async def test_without_an_acl_forged_receipts_end_no_custody_and_are_counted(tmp_path, seconds):
-    async with besieged(tmp_path) as siege, login(siege) as mallory:
+    async with besieged(tmp_path, "forged receipts, no ACL") as siege, login(siege) as mallory:
         said: dict[str, int] = {}
         for _ in siege.rounds(seconds):
             for reason, number in (await forge(mallory, siege)).items():
@@ -101,7 +101,10 @@ async def test_without_an_acl_forged_receipts_end_no_custody_and_are_counted(tmp
 
 @lasting
 async def test_with_the_acl_not_even_a_true_receipt_can_be_sent_by_an_agent(tmp_path, seconds):
-    async with besieged(tmp_path, acl=ACL.read_text(encoding="utf-8")) as siege, login(siege) as mallory:
+    async with (
+        besieged(tmp_path, "forged receipts, with the ACL", acl=ACL.read_text(encoding="utf-8")) as siege,
+        login(siege) as mallory,
+    ):
         await mallory.hear("edgepost/v1/#")
         for _ in siege.rounds(seconds):
             for payload in (encode_receipts("center", []), *unreadable()):

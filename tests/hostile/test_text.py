@@ -105,7 +105,7 @@ async def say_evil_everywhere(siege: Siege) -> None:
 
 @lasting
 async def test_nothing_that_somebody_else_said_acts_on_a_terminal(tmp_path, seconds):
-    async with besieged(tmp_path) as siege:
+    async with besieged(tmp_path, "escapes and bidi controls everywhere") as siege:
         one = siege.one
         ask = ("--socket", str(one.socket))
         tails = [Terminal("agent.cli", "tail", "syslog", *ask), Terminal("agent.cli", "tail", "syslog", "--json", *ask)]

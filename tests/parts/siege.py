@@ -4,7 +4,7 @@
 
     @lasting
     async def test_nothing_comes_of_it(tmp_path, seconds):
-        async with besieged(tmp_path) as siege:
+        async with besieged(tmp_path, "nothing") as siege:
             for draw in siege.rounds(seconds):
                 ... attack ...
             held = await siege.lift()
@@ -25,8 +25,9 @@ from typing import Any
 
 import pytest
 from parts.brokers import Running, mosquitto
+from parts.reliability import Survived, record
 from parts.site import AGENT, Site, site, until
-from parts.source import Source, judge, sending
+from parts.source import Source, Verdict, judge, sending
 
 RATE = 1000.0
 MIB = 1 << 20
@@ -77,6 +78,7 @@ class Siege:
     one: Site
     broker: Running
     source: Source
+    attack: str
     bounds: Bounds
     pids: tuple[int, int]
     base: dict[str, int] = field(default_factory=dict)
@@ -120,6 +122,7 @@ class Siege:
         assert status is not None, self.one.log()
         grown = {name: (peak - self.base[name]) / MIB for name, peak in self.peak.items()}
         print(f"grown: {grown}, counts: {ledger['counts']}, drops: {status['collectors'][0]['drops']}")
+        self._record(found, account, len(rows), missing=[one for one in ledger["spans"] if one["missing"]])
         assert (self.one.agent.pid, self.one.receiver.pid) == self.pids
         assert self.one.agent.is_running, self.one.log()
         assert self.one.receiver.is_running, self.one.log()
@@ -134,6 +137,11 @@ class Siege:
             account, ledger["counts"], status["collectors"][0]["drops"], status["forward"], found.strange, grown
         )
 
+    def _record(self, found: Verdict, account: dict[str, int], committed: int, *, missing: list[Any]) -> None:
+        numbers = (found.sent, found.delivered, len(found.twice), found.lost)
+        said = "missing" if any(one["agent"] == AGENT for one in missing) else "closed"
+        record(Survived(f"hostile: {self.attack}", 1, *numbers, account, committed, said))
+
 
 def pss_bytes(pid: int) -> int:
     """Memory of a process, shared pages by their part (proc(5), smaps_rollup)."""
@@ -143,16 +151,25 @@ def pss_bytes(pid: int) -> int:
 
 @asynccontextmanager
 async def besieged(
-    folder: Path, *, acl: str | None = None, options: Iterable[str] = (), bounds: Bounds | None = None
+    folder: Path, attack: str, *, acl: str | None = None, options: Iterable[str] = (), bounds: Bounds | None = None
 ) -> AsyncIterator[Siege]:
-    """Give a site at work, before whatever the test does to it; `acl` and `options` are of mosquitto."""
+    """Give a site at work, before whatever the test does to it.
+
+    Args:
+        folder: for everything that it writes.
+        attack: its name in the table of faults.
+        acl: of mosquitto.
+        options: further lines of mosquitto.conf.
+        bounds: on memory.
+    """
     async with (
         mosquitto(folder / "broker", acl=acl, options=options) as broker,
         site(folder / "site", broker) as one,
         AsyncExitStack() as stack,
     ):
         source = await stack.enter_async_context(sending(one.port, rate=RATE))
-        siege = Siege(one, broker, source, bounds or Bounds(), (one.agent.pid, one.receiver.pid), _sending=stack)
+        pids = one.agent.pid, one.receiver.pid
+        siege = Siege(one, broker, source, attack, bounds or Bounds(), pids, _sending=stack)
         await siege.goes_on()
         siege.base = {name: pss_bytes(pid) for name, pid in zip(("agent", "receiver"), siege.pids, strict=True)}
         watching = asyncio.create_task(siege.watch(), name="memory")
