@@ -51,11 +51,12 @@ lock: .venv/stamp ## resolve requirements/*.txt anew from pyproject.toml (UPGRAD
 	@export UV_CUSTOM_COMPILE_COMMAND="make lock"; \
 	lock() { cp -p requirements/$$1.txt requirements/$$1.old; \
 	    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-	    --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) pyproject.toml -o requirements/$$1.txt "$${@:2}"; \
+	    --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) -o requirements/$$1.txt "$${@:2}"; \
 	    cmp -s requirements/$$1.txt requirements/$$1.old && mv requirements/$$1.old requirements/$$1.txt || rm requirements/$$1.old; }; \
-	lock run; \
-	lock demo --extra demo --group build -c requirements/run.txt; \
-	lock dev --extra demo --group dev -c requirements/demo.txt
+	lock run pyproject.toml; \
+	lock demo pyproject.toml --extra demo --group build -c requirements/run.txt; \
+	lock dev pyproject.toml --extra demo --group dev -c requirements/demo.txt; \
+	lock fuzz --group fuzz
 
 schema: .venv/stamp ## write config/schema.json from the settings
 	@PYTHONPATH=. .venv/bin/python -m agent.settings --schema > config/schema.json.new
@@ -74,7 +75,7 @@ define environment
 	    { echo "edgepost needs Python 3.11 or newer; '$(PYTHON)' is not: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "$(1): installing $(2)"
 	@"$(PYTHON)" -m venv --clear $(1) || { echo "no venv module: apt install python3-venv" >&2; exit 1; }
-	@$(1)/bin/python $(PIP) --require-hashes -r $(2)
+	@$(1)/bin/python $(PIP) --require-hashes $(addprefix -r ,$(2))
 endef
 
 .venv/stamp: requirements/dev.txt
@@ -89,8 +90,8 @@ endef
 	@.venv-demo/bin/python $(PIP) --no-deps --no-build-isolation --force-reinstall .
 	@touch $@
 
-.venv-wheel/stamp: requirements/dev.txt
-	$(call environment,.venv-wheel,$<)
+.venv-wheel/stamp: requirements/dev.txt requirements/fuzz.txt
+	$(call environment,.venv-wheel,$^)
 	@touch $@
 
 $(WHEEL): .venv-wheel/stamp $(SOURCES)
