@@ -24,7 +24,7 @@ from agent.settings import Settings
 from agent.status import Parts, keep_status
 from agent.supervise import Supervisor
 from collectors.registry import COLLECTORS, load
-from wire.service import notify, raise_file_limit, set_up_logging
+from wire.service import notify, set_up_logging
 
 STOPPED: Final = 0
 BUG: Final = 70
@@ -107,7 +107,6 @@ async def _main(settings: Settings) -> bool:
 def main(settings: Settings) -> int:
     """Run the agent; give the exit code."""
     set_up_logging()
-    raise_file_limit()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         is_whole = asyncio.run(_main(settings))

@@ -23,12 +23,12 @@ from parts.batches import HOP, frame, make_head, make_payload
 
 from agent import settings
 from agent.encode import encode_rows
+from collectors.syslog.connection import read_rows
 from collectors.syslog.dialects import Origins, new_order
 from collectors.syslog.fast import parse_block, parse_frames
 from collectors.syslog.framing import DOUBT, Framer, Frames
 from collectors.syslog.rows import SYSLOG, SyslogRow
 from collectors.syslog.slow import Reading, parse_line
-from collectors.syslog.connection import read_rows
 from collectors.syslog.times import Times
 from wire.batch import Batch, Refused, compress, decode_head, decode_payload, encode_head, encode_payload
 from wire.body import decode_body
@@ -112,7 +112,9 @@ def parsing(data: bytes) -> None:
     assert expected == parse_frames(lines, cut=cut, origins=ORIGINS, reading=_reading(), order=new_order())
     for line, row in zip(lines, expected, strict=True):
         _check_row(line, SyslogRow(*row))
-    body = b"".join((b"\xdd", len(expected).to_bytes(4, "big"), *(piece.data for piece in encode_rows(expected))))
+    body = b"".join(
+        (b"\xdd", len(expected).to_bytes(4, "big"), *(piece.data for piece in encode_rows(expected, SYSLOG).pieces))
+    )
     assert [list(row) for row in expected] == decode_body(compress(body), SYSLOG.columns, len(expected))
 
 

@@ -1,4 +1,4 @@
-"""Fuzzers with atheris (libFuzzer): their corpora always, some thousands of mutations, and in `make soak` minutes of them.
+"""Fuzzers with atheris (libFuzzer): their corpora always; in `make fuzz` some thousands of mutations, then minutes of them.
 
 What fails leaves its input in `crash-*`, and prints it: put it into `corpus/TARGET/failed-WHAT`, then mend.
 """
@@ -50,7 +50,7 @@ def test_what_is_in_a_corpus_keeps_every_promise_in_little_memory(targets, path)
 def fuzz(target: str, folder: Path, *flags: str) -> None:
     """Run libFuzzer on a target; new inputs and what fails go into `folder`."""
     if importlib.util.find_spec("atheris") is None:
-        leave_out("atheris is not installed: pip install -r requirements/fuzz.txt (x86_64 Linux, Python 3.11 to 3.13)")
+        leave_out("atheris is not installed: make fuzz (x86_64 Linux, Python 3.11 to 3.13)")
     found = importlib.util.find_spec("agent")
     assert found is not None
     assert found.origin is not None
@@ -69,12 +69,13 @@ def fuzz(target: str, folder: Path, *flags: str) -> None:
     assert "Done " in done.stderr
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("target", TARGETS)
 def test_some_thousands_of_mutations_keep_every_promise(tmp_path, target):
     fuzz(target, tmp_path, f"-runs={RUNS}", "-seed=1")
 
 
-@pytest.mark.soak
+@pytest.mark.fuzz
 @pytest.mark.timeout(2 * SOAK_SECONDS)
 @pytest.mark.parametrize("target", TARGETS)
 def test_minutes_of_mutations_keep_every_promise(tmp_path, target):

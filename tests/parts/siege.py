@@ -30,6 +30,7 @@ from parts.site import AGENT, Site, site, until
 from parts.source import Source, Verdict, judge, sending
 
 RATE = 1000.0
+ONE_ADDRESS = {"max_connections_per_peer": 0}  # everybody is 127.0.0.1 here: the limit of a listener is what is tried
 MIB = 1 << 20
 SAMPLE_SECONDS = 0.1
 
@@ -164,7 +165,7 @@ async def besieged(
     """
     async with (
         mosquitto(folder / "broker", acl=acl, options=options) as broker,
-        site(folder / "site", broker) as one,
+        site(folder / "site", broker, listener=ONE_ADDRESS) as one,
         AsyncExitStack() as stack,
     ):
         source = await stack.enter_async_context(sending(one.port, rate=RATE))

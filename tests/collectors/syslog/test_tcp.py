@@ -16,7 +16,6 @@ from collectors.syslog.collect import collect
 from collectors.syslog.config import Syslog
 from collectors.syslog.connection import Budget
 from collectors.syslog.listener import Listener
-from collectors.syslog.pump import Pump
 from collectors.syslog.tcp import _SPARE_FILES
 
 LINE = b"<13>Oct 11 22:14:15 host su: %d\n"
