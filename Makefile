@@ -19,7 +19,7 @@ ifneq ($(SAMPLES),)
 export EDGEPOST_SAMPLES ?= $(SAMPLES)
 endif
 
-.PHONY: help demo test check bench soak format lock wheel schema packages clean
+.PHONY: help demo test check bench soak fuzz format lock wheel schema packages clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ soak: .venv-wheel/wheel.stamp packages ## hours instead of minutes: kills, flood
 	@PYTHONSAFEPATH=1 EDGEPOST_TEST_INSTALLED=1 EDGEPOST_RELIABILITY=docs/reliability.md \
 	    .venv-wheel/bin/python -m pytest -m soak --timeout 0 $(PYTEST_ARGS)
 
+fuzz: .venv-wheel/wheel.stamp ## mutations with atheris, 20 minutes; make fuzz PYTEST_ARGS='-k thousands' takes two
+	@.venv-wheel/bin/python $(PIP) --require-hashes -r requirements/fuzz.txt
+	@PYTHONSAFEPATH=1 EDGEPOST_TEST_INSTALLED=1 .venv-wheel/bin/python -m pytest -m fuzz --timeout 0 $(PYTEST_ARGS) tests/fuzz
+
 format: .venv/stamp ## put format and simple lint right
 	@.venv/bin/ruff check --quiet --fix-only .
 	@.venv/bin/ruff format .
@@ -52,11 +56,12 @@ lock: .venv/stamp ## resolve requirements/*.txt anew from pyproject.toml (UPGRAD
 	@export UV_CUSTOM_COMPILE_COMMAND="make lock"; \
 	lock() { cp -p requirements/$$1.txt requirements/$$1.old; \
 	    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-	    --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) pyproject.toml -o requirements/$$1.txt "$${@:2}"; \
+	    --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) -o requirements/$$1.txt "$${@:2}"; \
 	    cmp -s requirements/$$1.txt requirements/$$1.old && mv requirements/$$1.old requirements/$$1.txt || rm requirements/$$1.old; }; \
-	lock run; \
-	lock demo --extra demo --group build -c requirements/run.txt; \
-	lock dev --extra demo --group dev -c requirements/demo.txt
+	lock run pyproject.toml; \
+	lock demo pyproject.toml --extra demo --group build -c requirements/run.txt; \
+	lock dev pyproject.toml --extra demo --group dev -c requirements/demo.txt; \
+	lock fuzz --group fuzz
 
 schema: .venv/stamp ## write config/schema.json from the settings
 	@PYTHONPATH=. .venv/bin/python -m agent.settings --schema > config/schema.json.new

@@ -28,7 +28,7 @@ _SECRET_HERE: Final = re.compile(
 def check(path: str, *, env: Mapping[str, str] = os.environ) -> int:
     """Check one file, print what is found, give the exit code."""
     try:
-        settings = load(Path(path), env=env)
+        settings = load(Path(path), env=env, checks_files=True)
     except ConfigError as error:
         count = len(error.mistakes)
         print(error)
@@ -65,6 +65,7 @@ def find_warnings(settings: Settings, path: Path) -> Iterator[str]:
     for broker in settings.forward.brokers:
         if broker.url.startswith("mqtt://") and not _is_loopback(broker.host):
             yield f"{broker.url}: without TLS the rows and the password can be read on the way; use mqtts://"
+    yield from _open_keys(settings)
     if settings.forward.confirm == ("broker",):
         yield "forward.confirm: [broker]: what the broker loses after its word is lost"
     yield from _open_secret(path)
@@ -73,6 +74,13 @@ def find_warnings(settings: Settings, path: Path) -> Iterator[str]:
 def _open_secret(path: Path) -> Iterator[str]:
     if path.stat().st_mode & stat.S_IROTH and _SECRET_HERE.search(path.read_text(encoding="utf-8-sig")):
         yield f"{path}: everybody may read it, and it holds a secret; chmod o= it, or move the secret to a file of its own"
+
+
+def _open_keys(settings: Settings) -> Iterator[str]:
+    keys = {broker.key_file for broker in settings.forward.brokers if broker.key_file}
+    for key in sorted(keys):
+        if Path(key).stat().st_mode & stat.S_IROTH:
+            yield f"{key}: everybody may read this key; chmod o= it"
 
 
 def _is_loopback(host: str) -> bool:

@@ -92,6 +92,7 @@ def _run(options: argparse.Namespace) -> int:
 
     from agent.run import main as run
     from agent.settings import load
+    from wire.service import raise_file_limit
     from wire.yaml import ConfigError
 
     try:
@@ -99,6 +100,7 @@ def _run(options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return CONFIG
+    raise_file_limit()
     return run(settings)
 
 

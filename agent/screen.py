@@ -196,6 +196,9 @@ def _forward(facts: Mapping[str, Any]) -> Iterator[Line]:
     )
     sent, size = _count(forward.get("sent_rows") or 0), human_bytes(forward.get("sent_bytes") or 0)
     yield _labelled("sent", f"{sent} rows in {size}, {_count(forward.get('resent') or 0)} batches again")
+    ignored = forward.get("ignored_receipts") or {}
+    meanings = {reason: {"unit": "receipts"} for reason in ignored}
+    yield from (("warn", line) for line in _reasons("receipts ignored:", ignored, meanings=meanings))
 
 
 def _protocol(forward: Mapping[str, Any]) -> str:

@@ -58,13 +58,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     collectors: tuple[AnyCollector, ...] = ()
 
 
-def load(path: Path, *, env: Mapping[str, str] = os.environ) -> Settings:
-    """Read an agent's YAML.
+def load(path: Path, *, env: Mapping[str, str] = os.environ, checks_files: bool = False) -> Settings:
+    """Read an agent's YAML; `checks_files` as in `wire.yaml.load`.
 
     Raises:
         ConfigError: with every mistake in it.
     """
-    settings = yaml.load(path, Settings, env=env)
+    settings = yaml.load(path, Settings, env=env, checks_files=checks_files)
     return msgspec.structs.replace(
         settings,
         state_dir=settings.state_dir or env.get("STATE_DIRECTORY", "/var/lib/edgepost").split(":")[0],

@@ -20,7 +20,7 @@ from center.settings import Settings
 from center.sinks import ReaderGone
 from wire.client import MQTT_5, MQTT_311, Broker, ConnectFailed, Disconnected, NotDelivered, connect
 from wire.receive import Receiver, receive
-from wire.service import notify, set_up_logging
+from wire.service import notify, raise_file_limit, set_up_logging
 
 STOPPED: Final = 0
 BUG: Final = 70
@@ -136,6 +136,7 @@ async def _main(settings: Settings) -> None:
 def main(settings: Settings) -> int:
     """Run the receiver; give the exit code."""
     set_up_logging()
+    raise_file_limit()
     try:
         asyncio.run(_main(settings))
     except (FolderHeld, Unknown) as error:

@@ -19,7 +19,7 @@ from packaging.version import Version
 TREE = Path(__file__).resolve().parents[1]
 PACKAGES = ("agent", "center", "collectors", "wire")
 PROJECT = tomllib.loads((TREE / "pyproject.toml").read_text(encoding="utf-8"))
-LOCKS = {name: TREE / "requirements" / f"{name}.txt" for name in ("run", "demo", "dev")}
+LOCKS = {name: TREE / "requirements" / f"{name}.txt" for name in ("run", "demo", "dev", "fuzz")}
 IMPORT_NAMES = {
     "google-re2": "re2",
     "PyYAML": "yaml",
@@ -197,6 +197,8 @@ def _plain(package: str) -> str:
 
 def wanted(name: str) -> list[Requirement]:
     groups = PROJECT["dependency-groups"]
+    if name == "fuzz":
+        return [Requirement(text) for text in groups[name]]
     listed = list(PROJECT["project"]["dependencies"])
     if name != "run":
         listed += [*PROJECT["project"]["optional-dependencies"]["demo"], *groups["build"]]
@@ -216,7 +218,7 @@ def test_each_lock_holds_what_the_project_asks_for(name):
 
 
 def test_the_locks_agree():
-    run, demo, dev = (locked(name) for name in LOCKS)
+    run, demo, dev = (locked(name) for name in ("run", "demo", "dev"))
     assert run.items() <= demo.items() <= dev.items(), "make lock"
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from wire.dial import Socket
 
 CHUNK_BYTES: Final = 65_536
+_SKIPS_A_TURN: Final = 16  # chunks that are thrown away before somebody else has a turn
 
 
 class Chunks:
@@ -17,16 +18,41 @@ class Chunks:
         self._sock = sock
         self._chunk = b""
         self._at = 0
+        self._skip = 0
         self.error: OSError | None = None
+
+    def skip(self, count: int) -> None:
+        """Throw away the next `count` bytes, those that are here and those to come."""
+        self._skip += count
 
     def recv(self, size: int) -> bytes:
         """Give up to `size` bytes; many packets cost one call of the system."""
+        if self._skip and not self._pass_over():
+            return b""
         if self._at == len(self._chunk):
             self._chunk = self._receive()
             self._at = 0
         part = self._chunk[self._at : self._at + size]
         self._at += len(part)
         return part
+
+    def _pass_over(self) -> bool:
+        """Throw away what is to be skipped; False when the stream ends before.
+
+        Raises:
+            BlockingIOError: there is more to skip.
+        """
+        for _ in range(_SKIPS_A_TURN):
+            if self._at == len(self._chunk):
+                self._chunk, self._at = self._receive(), 0
+                if not self._chunk:
+                    return False
+            skipped = min(self._skip, len(self._chunk) - self._at)
+            self._skip -= skipped
+            self._at += skipped
+            if not self._skip:
+                return True
+        raise BlockingIOError
 
     def _receive(self) -> bytes:
         try:

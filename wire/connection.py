@@ -33,7 +33,7 @@ MQTT_311: Final = 4
 PUBACK_SECONDS: Final = 20.0
 KEEPALIVE_SECONDS: Final = 30
 LEAVE_SECONDS: Final = 2.0
-INCOMING_BYTES: Final = 2 << 20  # more than this is not still to come of a packet that we take
+INCOMING_BYTES: Final = 2 << 20  # what is longer is cut: whoever decodes it finds it over the limit of 1 MiB
 WAITING_BYTES: Final = 8 << 20  # beyond it nothing more is read from the socket
 HELD_BACK: Final = 10_000  # publishes that wait for Receive Maximum; beyond it they fail
 _PACKETS_A_TURN: Final = 64
@@ -291,13 +291,26 @@ class Client(aiomqtt.Client):
     def _read_packets(self) -> None:
         try:
             self._client.loop_read()
+            if len(self._client._in_packet["packet"]) > INCOMING_BYTES:  # noqa: SLF001 - paho would take 256 MiB
+                self._cut_packet()
         except (OSError, ValueError, MQTTException) as error:
             self.drop(f"it does not speak MQTT: {error}")
-        if self._client._in_packet["to_process"] > INCOMING_BYTES:  # noqa: SLF001 - paho would take 256 MiB
-            self.drop(f"a packet of more than {INCOMING_BYTES} bytes")
-        elif self._waiting_bytes > WAITING_BYTES and not self.is_lost:
+        if self._waiting_bytes > WAITING_BYTES and not self.is_lost:
             self._is_paused = True
             self._loop.remove_reader(self._socket.fileno())
+
+    def _cut_packet(self) -> None:
+        """Hand on the beginning of a packet that is too long, and skip its rest.
+
+        Were the connection cut instead, one such message, retained, would keep us from ever receiving again.
+        """
+        packet = self._client._in_packet  # noqa: SLF001 - paho has no limit of its own
+        if packet["command"] & 0xF0 != paho.PUBLISH:
+            self.drop(f"a packet of more than {INCOMING_BYTES} bytes that is no message")
+            return
+        self._socket.skip(packet["to_process"])
+        packet["to_process"] = 0
+        self._client.loop_read()
 
     # --- paho's callbacks ------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,6 +25,7 @@ _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _EXPIRED: Final = {9: "is not valid yet", 10: "has expired"}  # X509_V_ERR_* of openssl/x509_vfy.h
 _OTHER_NAME: Final = {62, 64}
 
+PemFile = Annotated[str, msgspec.Meta(extra={"is_pem": True})]  # a path; `wire/yaml` knows from where
 Socket = socket.socket | ssl.SSLSocket
 
 
@@ -43,9 +44,9 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     url: str
     user: str | None = None
     password: Secret | None = None
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
+    ca_file: PemFile | None = None
+    cert_file: PemFile | None = None
+    key_file: PemFile | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -58,7 +59,8 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if not is_whole:
             raise ValueError("url names no MQTT broker; write mqtts://HOST:PORT, or mqtt://HOST:PORT without TLS")
         if bool(self.cert_file) != bool(self.key_file):
-            raise ValueError("cert_file and key_file go together; add the other one")
+            here, missing = ("cert_file", "key_file") if self.cert_file else ("key_file", "cert_file")
+            raise ValueError(f"{here} alone proves nothing; add `{missing}: PATH`")
 
     @property
     def host(self) -> str:

@@ -29,6 +29,7 @@ QUIET_SECONDS: Final = 0.01  # nothing came for so long: the senders wait for us
 PROBE_SECONDS: Final = 10.0
 TOPIC: Final = "topic"  # the reason of what came on a topic whose levels are no names; never in a receipt
 _MESSAGE_BYTES: Final = 128  # what a message costs beside its payload: 8,192 empty ones make a group
+_SHOWN: Final = 200  # characters of a topic in the journal: it may have 65,535
 _MAX_TOLD: Final = 1_024  # refusals that are logged; whoever makes up topics without end fills no journal
 log = logging.getLogger("edgepost.receive")
 
@@ -97,6 +98,7 @@ class Receiver:
 
     def tell_once(self, topic: str, why: str) -> None:
         """Log a refusal once for each topic and reason; how many there were stands in the counts."""
+        topic = topic[:_SHOWN]
         if (topic, why) in self.told or len(self.told) >= _MAX_TOLD:
             return
         self.told.add((topic, why))

@@ -13,7 +13,7 @@ from typing import Final
 from agent.buffer import Buffer, Held, NotRead
 from agent.forward.lanes import Lanes
 from agent.forward.publish import Publisher
-from agent.forward.sender import Sender
+from agent.forward.sender import NOT_IN_FLIGHT, OTHER_DIGEST, OTHER_GROUP, Sender
 from agent.forward.trials import try_origins, try_parked
 from agent.forward.window import Flight, Verdict
 from agent.parking import REFUSED, UNANSWERED
@@ -159,7 +159,7 @@ class Carry:
                 else:
                     self._hear_receipts(*decode_receipts(payload))
             except Refused as refused:
-                log.warning("a message on our topic that is none of ours: %s", refused)
+                sender.ignore(refused.reason, refused.detail)
             self._client.ack(message)
 
     def _hear_own_state(self, state: State) -> None:
@@ -169,6 +169,7 @@ class Carry:
 
     def _hear_receipts(self, group: str, receipts: list[Receipt]) -> None:
         if group not in self._sender.settings.confirm:
+            self._sender.ignore(OTHER_GROUP, group)
             return
         self._sender.last_receipt_ns = time.time_ns()
         if not receipts:  # a receiver that has just started says that it is there
@@ -183,10 +184,11 @@ class Carry:
 
     def _judge(self, group: str, receipt: Receipt) -> None:
         sender = self._sender
-        verdict = sender.window.judge(group, receipt, now=time.monotonic())
         flight = sender.window.flights.get(receipt.name)
         if flight is None or flight.held.digest != receipt.digest:
+            sender.ignore(OTHER_DIGEST if flight else NOT_IN_FLIGHT, receipt.name)
             return
+        verdict = sender.window.judge(group, receipt, now=time.monotonic())
         sender.tell(receipt.name, f"receipt {group} {receipt.outcome}")
         if receipt.outcome == REJECTED:
             sender.note_rejection(group, receipt.reason or "unknown")

@@ -186,6 +186,7 @@ class Forward:
             "sent_bytes": sender.sent_bytes,
             "sent_rows": sender.sent_rows,
             "receipted_rows": dict(sender.receipted),
+            "ignored_receipts": dict(sender.ignored),
             "resent": sender.resent,
             "parked": sender.parked,
             "put_off": window.put_off(),

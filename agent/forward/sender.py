@@ -14,8 +14,12 @@ from agent.forward.settings import ForwardSettings
 from agent.forward.window import Flight, Window
 from agent.parking import LOST_ALONE
 from wire.names import BatchName
+from wire.sparing import Sparing
 
 RETRY_SECONDS: Final = 3600.0  # parked batches are tried at the start, then each hour
+NOT_IN_FLIGHT: Final = "not-in-flight"  # mostly the second receipt of a batch that was sent twice
+OTHER_DIGEST: Final = "other-digest"
+OTHER_GROUP: Final = "other-group"
 log = logging.getLogger("edgepost.forward")
 
 
@@ -40,12 +44,14 @@ class Sender:
         self.watchers: dict[BatchName, asyncio.Queue[tuple[str, int]]] = {}
         self.sent_batches = self.sent_bytes = self.sent_rows = self.resent = self.parked = 0
         self.receipted: Counter[str] = Counter()  # rows by stream, since the start
+        self.ignored: Counter[str] = Counter()  # receipts that changed nothing, by reason
         self.last_receipt_ns: int | None = None
         self.no_subscriber_ns: int | None = None
         self.denied: str | None = None
         self.ends = 0  # of flights; with `sent_batches` it tells whether anything moves
         self.wake = asyncio.Event()
         self._buffer: Buffer | None = None
+        self._sparing = Sparing()
         self._told: set[str] = set()  # reasons of parking that were logged
 
     def attach(self, buffer: Buffer) -> None:
@@ -65,6 +71,13 @@ class Sender:
         """Tell whoever watches a batch (`edgepost ping`) how far it is."""
         if name in self.watchers:
             self.watchers[name].put_nowait((step, time.time_ns()))
+
+    def ignore(self, reason: str, detail: object = "") -> None:
+        """Count a message on one of our topics that changes nothing; strange ones are said, once a minute."""
+        self.ignored[reason] += 1
+        number = 0 if reason == NOT_IN_FLIGHT else self._sparing.count(reason)
+        if number:
+            log.warning("on our topic from somebody else: %s %s (%d)", reason, detail, number)
 
     # --- queues ----------------------------------------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ class Flight:
         rejected: reason by group: it keeps the bytes but will never take the rows.
         later: reason by group: it asks to be given the batch later.
         refusals: times that the bytes arrived broken, by group.
+        refused: the attempt that each group refused last: a bent copy that somebody else sends is no second one.
         attempt: sendings so far.
         is_out: sent on this connection, and no PUBACK has come.
         acked: a PUBACK has come on this connection.
@@ -58,7 +59,7 @@ class Flight:
 
     __slots__ = (
         *("acked", "alone", "attempt", "first_sent", "held", "ignored", "is_out", "is_trial", "later", "losses"),
-        *("refusals", "rejected", "sent", "waiting"),
+        *("refusals", "refused", "rejected", "sent", "waiting"),
     )
 
     def __init__(self, held: Held, groups: Sequence[str], now: float) -> None:
@@ -67,6 +68,7 @@ class Flight:
         self.rejected: dict[str, str] = {}
         self.later: dict[str, str] = {}
         self.refusals: Counter[str] = Counter()
+        self.refused: dict[str, int] = {}
         self.first_sent = now
         self.sent = now
         self.attempt = 0
@@ -178,6 +180,9 @@ class Window:
                 flight.sent = now + LATER_SECONDS
                 return Verdict.SLOW
             case o if o == REFUSED:
+                if flight.refused.get(group) == flight.attempt:
+                    return Verdict.NOTHING
+                flight.refused[group] = flight.attempt
                 flight.refusals[group] += 1
                 return Verdict.READ_AGAIN if flight.refusals[group] == 1 else Verdict.PARK
             case o if o == REJECTED:

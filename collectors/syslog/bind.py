@@ -6,12 +6,15 @@ fd://NAME                                                      what systemd hand
 """
 
 import ipaddress
+import re
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 NETWORK: Final = frozenset({"udp", "tcp", "tls"})
 UNIX: Final = frozenset({"unix", "unix-stream"})
 HANDED: Final = "fd"
+_ADDRESS: Final = re.compile(r"(?:\[(?P<v6>[^][/?#@]*)\]|(?P<v4>[^][/?#@]*?))(?::(?P<port>[^:/?#@]*))?", re.ASCII)
+_PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_MAX_PORT: Final = 65_535
 _PATH_BYTES: Final = 107  # unix(7): sun_path holds 108, with its NUL
 _FORMS: Final = "write udp://ADDRESS:PORT, tcp://ADDRESS:PORT, tls://ADDRESS:PORT, unix:///PATH or fd://NAME"
 
@@ -46,7 +49,7 @@ def read_bind(bind: str) -> Address:
                 f"bind {bind!r}: this is no name; write fd://NAME, as FileDescriptorName= of the unit has it"
             )
         return Address(scheme, rest)
-    return _read_network(bind, scheme)
+    return _read_network(bind, scheme, rest)
 
 
 def _read_path(bind: str, path: str) -> str:
@@ -59,16 +62,24 @@ def _read_path(bind: str, path: str) -> str:
     return path
 
 
-def _read_network(bind: str, scheme: str) -> Address:
-    port_of = "6514" if scheme == "tls" else "514"
+def _read_network(bind: str, scheme: str, rest: str) -> Address:
+    match = _ADDRESS.fullmatch(rest)
+    what = "this is not just an address and a port" if match is None else _what_is_wrong(match)
+    if match is None or what:
+        port_of = "6514" if scheme == "tls" else "514"
+        raise ValueError(f"bind {bind!r}: {what}; write {scheme}://ADDRESS:PORT, as in {scheme}://[::]:{port_of}")
+    return Address(scheme, match["v6"] or match["v4"], int(match["port"]))
+
+
+def _what_is_wrong(match: re.Match[str]) -> str | None:
+    """Say why an address and a port cannot be listened at."""
+    host, port = match["v6"] or match["v4"] or "", match["port"]
     try:
-        parts = urlsplit(bind)
-        host, port = parts.hostname, parts.port
-        ipaddress.ip_address(host or "")
-    except ValueError as error:
-        raise ValueError(
-            f"bind {bind!r}: {error}; write an IP address and a port of at most 65535, as in {scheme}://[::]:{port_of}"
-        ) from error
-    if host is None or port is None or parts.path or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"bind {bind!r}: write just {scheme}://ADDRESS:PORT, as in {scheme}://[::]:{port_of}")
-    return Address(scheme, host, port)
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return f"{host!r} is no IP address" if host else "the IP address is missing"
+    if port is None:
+        return "the port is missing"
+    if (version == 6) is not (match["v6"] is not None):
+        return "an IPv6 address stands in brackets, an IPv4 address without"
+    return None if _PORT.fullmatch(port) and int(port) <= _MAX_PORT else f"there is no port {port!r}"

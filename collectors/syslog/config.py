@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from collectors.syslog.bind import NETWORK
 from collectors.syslog.listener import Listener
 
 SEVERITIES: Final = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
@@ -56,6 +57,12 @@ class Syslog(
     )
     lanes: Lanes = Lanes()
     urgent_rows_per_second: Annotated[int, msgspec.Meta(ge=0)] = 100
+
+    def __post_init__(self) -> None:
+        binds = [each.bind for each in self.listeners if each.address.port or each.address.scheme not in NETWORK]
+        twice = next((bind for bind in binds if binds.count(bind) > 1), None)
+        if twice:
+            raise ValueError(f"listeners bind {twice} twice; keep one of them")
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -70,9 +70,11 @@ class Framer:
         block, held = data[:end], data[end + 1 :]
         if len(held) > self._max_bytes or self._has_long_line(block):
             return self.cut(data)
-        self._held = held
         if b"\r" in block:
             block = block.replace(b"\r\n", b"\n").removesuffix(b"\r")
+            if not block:  # an empty line alone in a chunk: skipped, and counted
+                return self.cut(data)
+        self._held = held
         return Frames(block=block, data=data)
 
     def cut(self, data: bytes) -> Frames:

@@ -127,9 +127,9 @@ class Admission:
         self._in_all = 0
         self._refused = Tops()
 
-    def admit(self, host: Host) -> bool:
-        """Take one more connection of a peer, or refuse and count it."""
-        reason = self._refusal(host)
+    def admit(self, host: Host, *, is_short: bool = False) -> bool:
+        """Take one more connection of a peer, or refuse and count it; `is_short` is of file descriptors."""
+        reason = self._refusal(host) or ("connection-limit" if is_short else None)
         if reason is None:
             self._held[host] += 1
             self._in_all += 1

@@ -10,6 +10,7 @@ socket that was handed over waits there for the next start.
 
 import asyncio
 import errno
+import resource
 import socket
 import time
 from typing import Any, Final
@@ -35,6 +36,7 @@ from collectors.syslog.unix import peer_of, user_of
 _ACCEPTS: Final = 64  # at once, then the others have their turn
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ACCEPT_AGAIN_SECONDS: Final = 1.0
+_SPARE_FILES: Final = 64  # descriptors that no sender may take: the broker, the store and `edgepost status` need some
 _SHORT: Final = Problem(
     "no file descriptor is left for another connection", "raise LimitNOFILE of the unit, or lower max_connections"
 )
@@ -75,6 +77,7 @@ class TcpService:
         )
         self._connections: set[TcpConnection] = set()
         self._again: asyncio.TimerHandle | None = None
+        self._most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES
         self._is_short = False
         self._listen()
 
@@ -131,6 +134,7 @@ class TcpService:
         self._leave(connection.sender.peer)
 
     def _leave(self, peer: Peer) -> None:
+        self._is_short = False
         self._admission.leave(peer[0])
 
     def _stop_listening(self) -> None:
@@ -156,9 +160,9 @@ class TcpService:
             except OSError as error:
                 self._refuse(error)
                 return False
-            self._is_short = False
+            self._is_short = sock.fileno() >= self._most_files  # the kernel gives the lowest that is free
             peer = _read_peer(address)
-            if self._admission.admit(peer[0]):
+            if self._admission.admit(peer[0], is_short=self._is_short):
                 self._take(sock, peer)
             else:
                 reset(sock)

@@ -69,6 +69,7 @@ def test_a_refused_batch_is_read_again_and_parked_the_second_time():
     window = in_flight(batch)
     receipt = Receipt(batch.name, batch.digest, REFUSED)
     assert window.judge("center", receipt, now=1.0) is Verdict.READ_AGAIN
+    window.flights[batch.name].attempt = 2
     assert window.judge("center", receipt, now=2.0) is Verdict.PARK
 
 
@@ -78,7 +79,17 @@ def test_two_groups_that_refuse_once_each_park_nothing():
     receipt = Receipt(batch.name, batch.digest, REFUSED)
     assert Verdict.READ_AGAIN is window.judge("soc", receipt, now=1.0)
     assert Verdict.READ_AGAIN is window.judge("ioc", receipt, now=2.0)
+    window.flights[batch.name].attempt += 1
     assert Verdict.PARK is window.judge("soc", receipt, now=3.0)
+
+
+def test_a_second_refusal_of_the_same_sending_is_of_a_copy_that_was_not_ours():
+    batch = held(1)
+    window = in_flight(batch)
+    receipt = Receipt(batch.name, batch.digest, REFUSED)
+    assert window.judge("center", receipt, now=1.0) is Verdict.READ_AGAIN
+    assert window.judge("center", receipt, now=1.0) is Verdict.NOTHING
+    assert window.judge("center", receipt._replace(outcome=COMMITTED), now=1.0) is Verdict.DONE
 
 
 def test_a_conflict_asks_for_a_new_epoch_and_any_other_rejection_drops():

@@ -16,7 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -108,13 +108,21 @@ class Site:
     """
 
     def __init__(
-        self, folder: Path, broker: Running, *, broker_url: str = "", rules: Sequence[Any] = (), **forward: Any
+        self,
+        folder: Path,
+        broker: Running,
+        *,
+        broker_url: str = "",
+        rules: Sequence[Any] = (),
+        listener: Mapping[str, Any] | None = None,
+        **forward: Any,
     ) -> None:
         self.folder = folder
         self.broker = broker
         self.port = free_port()
         self.state_dir, self.sink_dir = folder / "state", folder / "sink"
         self.socket = folder / "status.sock"
+        self._listener = dict(listener or {})
         self._write_config(broker_url or broker.url, forward, rules)
         self.agent = Child("agent", ["-m", "agent.cli", "run", str(folder / "agent.yaml")], folder / "agent.log")
         self.receiver = Child(
@@ -122,7 +130,7 @@ class Site:
         )
 
     def _write_config(self, url: str, forward: dict[str, Any], rules: Sequence[Any]) -> None:
-        listeners = [{"bind": f"{kind}://127.0.0.1:{self.port}"} for kind in ("udp", "tcp")]
+        listeners = [{"bind": f"{kind}://127.0.0.1:{self.port}", **self._listener} for kind in ("udp", "tcp")]
         agent = {
             "version": 1,
             "agent": AGENT,

@@ -133,6 +133,19 @@ def test_sixteen_mib_of_empty_lists_are_refused_in_bounded_memory() -> None:
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize("cell", [b"\x80", b"\x90", b"\xa2\xc4\x80"])
+def test_a_kib_that_unfolds_to_as_many_cells_as_are_taken_takes_bounded_memory(cell: bytes) -> None:
+    kind = {0x80: "map", 0x90: "list", 0xA2: "str"}[cell[0]]
+    columns = tuple((f"c{index}", kind) for index in range(40))
+    rows = MAX_CELLS // len(columns)
+    body = compress(b"\xdd" + rows.to_bytes(4, "big") + (b"\xdc\x00\x28" + cell * len(columns)) * rows)
+    assert len(body) < 1024
+    tracemalloc.start()
+    assert rows == len(decode_body(body, columns, rows))
+    assert tracemalloc.get_traced_memory()[1] < 128 * MIB
+    tracemalloc.stop()
+
+
 def test_one_row_beyond_a_mib_is_refused() -> None:
     row = b"\x91\xdc\x27\x10" + (b"\xda\x00\xff" + b"a" * 255) * 10_000
     assert refusal(compress(b"\x91" + row)) == "limit"

@@ -199,12 +199,19 @@ async def test_a_reader_that_does_not_take_its_messages_is_bounded_in_bytes(brok
         assert 0 == slow._waiting_bytes
 
 
-async def test_a_packet_far_above_our_limit_ends_the_connection(broker):
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_of_a_packet_far_above_our_limit_the_beginning_is_given_and_the_next_one_whole(broker, qos):
     async with link(broker, "small") as small, link(broker, "large") as large:
         await small.hear("a")
-        await large.publish_acked("a", bytes(16 * INCOMING_BYTES))
-        with pytest.raises(Disconnected, match="a packet of more than"):
-            await next_message(small)
+        for number in range(3):
+            await large.publish("a", b"x" * (16 * INCOMING_BYTES), qos=qos)
+            await large.publish_acked("a", b"%d" % number)
+        for number in range(3):
+            cut, whole = await next_message(small), await next_message(small)
+            assert INCOMING_BYTES < len(cut.payload) < 8 * INCOMING_BYTES
+            assert b"%d" % number == whole.payload
+            small.ack(cut)
+            small.ack(whole)
 
 
 async def test_message_identifiers_go_round(broker):

@@ -171,7 +171,9 @@ def test_ports_go_by_scheme_and_certificates_come_in_pairs():
     assert 1883 == Broker(url="mqtt://host").port
     assert 8883 == Broker(url="mqtts://host").port
     assert "::1" == Broker(url="mqtts://[::1]:1").host
-    with pytest.raises(ValueError, match="go together"):
+    with pytest.raises(ValueError, match="add `key_file"):
         Broker(url="mqtts://host", cert_file="a")
+    with pytest.raises(ValueError, match="add `cert_file"):
+        Broker(url="mqtts://host", key_file="a")
     assert "***" in repr(Broker(url="mqtt://host", password=Secret("hidden")))
     assert ssl.HAS_TLSv1_3

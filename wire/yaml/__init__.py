@@ -36,13 +36,14 @@ __all__ = ["ConfigError", "Mistake", "Name", "load"]
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
-def load(path: Path, kind: type[_T], *, env: Mapping[str, str] = os.environ) -> _T:
+def load(path: Path, kind: type[_T], *, env: Mapping[str, str] = os.environ, checks_files: bool = False) -> _T:
     """Read a file, and the files it includes, as one struct.
 
     Args:
         path: of the file.
         kind: the struct of the whole; an entry of a list of tagged structs is chosen by its tag.
         env: for `${NAME}` and $CREDENTIALS_DIRECTORY.
+        checks_files: whether certificates and keys that cannot be read are mistakes too.
 
     Raises:
         ConfigError: with every mistake there is, in the order of the files and lines.
@@ -51,7 +52,7 @@ def load(path: Path, kind: type[_T], *, env: Mapping[str, str] = os.environ) -> 
     root = read_tree(path, kind=kind, mistakes=mistakes)
     settings: _T | None = None
     if root is not None:
-        settings = Walk(mistakes, env=env).read_root(root, kind)
+        settings = Walk(mistakes, env=env, checks_files=checks_files).read_root(root, kind)
     if mistakes or settings is None:
         raise ConfigError(mistakes)
     return settings

@@ -19,6 +19,19 @@ _SECRET: Final = re.compile(
 )
 
 
+_COPIED: Final = {  # from a web page or a word processor: looks like what settings need, and is not
+    "\u00a0": "a no-break space (U+00A0), which looks like a space",
+    "\u202f": "a narrow no-break space (U+202F), which looks like a space",
+    "\u3000": "a wide space (U+3000), which looks like a space",
+    "\u200b": "a space without width (U+200B)",
+    "\ufeff": "a byte order mark (U+FEFF), which shows as nothing",
+    "\u2018": "a typographic quote (U+2018) instead of '",
+    "\u2019": "a typographic quote (U+2019) instead of '",
+    "\u201c": 'a typographic quote (U+201C) instead of "',
+    "\u201d": 'a typographic quote (U+201D) instead of "',
+    "\u2013": "a dash (U+2013) instead of -",
+    "\uff1a": "a wide colon (U+FF1A) instead of :",
+}
 _LOGIN: Final = re.compile(r"(://[^\s/@:]*:)[^\s/@]*@")
 
 
@@ -67,6 +80,9 @@ class Mistake:
         """Make a mistake at a mark."""
         source, line = mark.source, mark.line
         shown = hide_secrets(source.lines[line]) if line < len(source.lines) else ""
+        copied = next((column for column, char in enumerate(shown) if char in _COPIED), None)
+        if copied is not None:
+            remedy = f"in column {copied + 1} stands {_COPIED[shown[copied]]}: type it anew; else: {remedy}"
         return cls(str(source.path), line + 1, mark.column + 1, text, remedy, shown, source.order)
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from wire.yaml.compose import Map, Node, Scalar, Seq, compose, decode
+from wire.yaml.compose import MAX_BYTES, Map, Node, Scalar, Seq, compose, decode, read_at_most
 from wire.yaml.mistakes import Mark, Mistake, Source, Unreadable
 
 INCLUDE: Final = "include"
@@ -56,12 +56,15 @@ class _Reader:
         """Read one file over what it includes; `asked` is where it was included, `above` the files that led here."""
         self._files += 1
         source = Source(path, order=self._files)
+        before = len(self._mistakes)
         try:
             node, source = self._nodes(path, asked, order=source.order)
         except Unreadable as error:
             self._mistakes.append(error.mistake)
             return None
         if not isinstance(node, Map):
+            if len(self._mistakes) > before and not isinstance(node, Scalar | Seq):
+                return None  # it is said already what stands here
             said, remedy = "settings are keys with values", "begin with `version: 1`; see docs/configuration.md"
             self._say(Mark(source) if node is None else node.mark, said if node else "the file is empty", remedy)
             return None
@@ -70,11 +73,11 @@ class _Reader:
     def _nodes(self, path: Path, asked: Mark | None, *, order: int) -> tuple[Node | None, Source]:
         source = Source(path, order=order)
         try:
-            data = path.read_bytes()
+            data = read_at_most(path, MAX_BYTES + 1)
         except OSError as error:
             text = f"{path} cannot be read: {error.strerror}"
             raise Unreadable(asked or Mark(source), text, remedy="check the path, and who may read it") from error
-        text = decode(data, Source.of(path, data.decode("utf-8", "replace"), order=order))
+        text = decode(data, Source.of(path, data.decode("utf-8-sig", "replace"), order=order), mistakes=self._mistakes)
         source = Source.of(path, text, order=order)
         return compose(text, source, mistakes=self._mistakes), source
 
@@ -112,7 +115,7 @@ def overlay(base: Map, over: Map, *, named: Mapping[str, str]) -> Map:
     for key, (mark, value) in over.items.items():
         below = items[key][1] if key in items else None
         items[key] = (mark, _merged(below, value, tag=named.get(key)))
-    return Map(over.mark, items)
+    return Map(over.mark, items, is_whole=base.is_whole and over.is_whole)
 
 
 def _merged(below: Node | None, value: Node, *, tag: str | None) -> Node:
@@ -133,7 +136,7 @@ def _by_name(base: Seq, over: Seq, *, tag: str) -> Seq:
             items[place] = overlay(below, item, named={})
         else:
             items.append(item)
-    return Seq(over.mark, items)
+    return Seq(over.mark, items, is_whole=base.is_whole and over.is_whole)
 
 
 def _name_of(item: Node, tag: str) -> str | None:

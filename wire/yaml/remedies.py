@@ -30,12 +30,14 @@ _SYNTAX: Final = (  # PyYAML's words for it, ours, what to do
     ("cannot start any token", "'\\t'", "a tab stands here", "indent with spaces"),
     ("cannot start any token", "", "this character cannot begin a value", "put the value into quotes"),
     ("mapping values are not allowed", "", "a second `key:` in one value", "check the indentation, or quote the value"),
-    ("unexpected end of stream", "", "the quoted text that begins in line {opened} never ends", "close the quote"),
+    ("unexpected end of stream", "", "this quote is never closed", "close it"),
     ("expected ',' or ']'", "", "the [ of line {opened} is not closed", "close it with ], or put commas between"),
     ("expected ',' or '}'", "", "the {{ of line {opened} is not closed", "close it with }}, or put commas between"),
+    ("expected the node content", "','", "a comma stands here, and nothing before it", "remove the comma"),
     ("expected the node content", "", "a value cannot begin like this", "put it into quotes"),
     ("expected <block end>", "", "this does not stand where it belongs", "check the indentation, or quote the value"),
-    ("could not find expected ':'", "", "the line above is no `key: value`", "put a colon and a space after the key"),
+    ("could not find expected ':'", "", "this is no `key: value`", "put a colon and a space after the key"),
+    ("unknown escape", "", "a backslash between double quotes begins an escape", "use single quotes"),
     (
         "expected chomping or indentation",
         "",
@@ -50,6 +52,10 @@ _SYNTAX: Final = (  # PyYAML's words for it, ours, what to do
     ),
     ("undefined alias", "", "an alias is not used in settings", "a text that begins with * needs quotes"),
 )
+_AT_START: Final = frozenset({"unexpected end of stream", "could not find expected ':'"})
+_MERGE: Final = "merge keys are not used: write the keys out, or lay files over each other by `include`"
+_DECIMAL: Final = re.compile(r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]{1,3})?", re.ASCII)
+_GROUPED: Final = re.compile(r"([0-9]{1,3})((?:[_,'.][0-9]{3})+)", re.ASCII)
 
 
 def quoted(names: Iterable[str]) -> str:
@@ -66,6 +72,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def mend_key(name: str, known: list[str], *, root: msgspec.inspect.StructType) -> str:
     """Say what to write instead of a key that is not known here."""
+    if name == "<<":
+        return _MERGE
     places = [place for place, key in _keys(root, ()) if key == name]
     if places:
         where = " or ".join(f"under `{place}`" if place else "at the top" for place in dict.fromkeys(places))
@@ -102,14 +110,20 @@ def mend_number(key: str, text: str, *, was_plain: bool) -> str:
     if amount and factor:
         value = float(amount[1]) * factor
         return f"write {int(value) if value.is_integer() else value}: the unit stands in the key"
-    if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):
-        return f"write {text}, without quotes" if not was_plain else "write a whole number"
+    if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) and not was_plain:
+        return f"write {text}, without quotes"
+    if _GROUPED.fullmatch(text):
+        return f"write {re.sub('[^0-9]', '', text)}, without marks between the digits"
+    if _DECIMAL.fullmatch(text):
+        number = float(text)
+        return f"write {int(number)}" if number.is_integer() and abs(number) < 1 << 63 else "write a whole number"
     return "write digits, without quotes and without a unit"
 
 
-def mend_syntax(problem: str, context: str, *, opened: int | None) -> tuple[str, str]:
-    """Put PyYAML's words into ours: what is wrong, what to do."""
+def mend_syntax(problem: str, context: str, *, opened: int | None) -> tuple[str, str, bool]:
+    """Put PyYAML's words into ours: what is wrong, what to do, and whether to look where it began."""
     for words, more, text, remedy in _SYNTAX:
         if words in problem and more in problem:
-            return text.format(opened=opened), remedy.format()
-    return f"not YAML: {problem}{f' {context}' if context else ''}", "check the indentation, and quotes around texts"
+            return text.format(opened=opened), remedy.format(), words in _AT_START
+    said = f"not YAML: {problem}{f' {context}' if context else ''}"
+    return said, "check the indentation, and quotes around texts", False

@@ -47,6 +47,11 @@ def fill(text: str, env: Mapping[str, str], *, missing: Callable[[str], None]) -
     return _ENV.sub(replace, text)
 
 
+def is_filled(text: str) -> bool:
+    """Tell whether something in a text is replaced from the environment."""
+    return _ENV.search(text) is not None
+
+
 def is_null(node: Node) -> bool:
     """Tell whether nothing was written: `key:`, `key: ~`, `key: null`."""
     return isinstance(node, Scalar) and node.plain and resolve(node.text) is None

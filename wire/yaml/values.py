@@ -14,10 +14,10 @@ from msgspec import inspect
 
 from wire.names import NAME
 from wire.secret import Secret
-from wire.yaml.compose import Map, Node, Refused, Scalar, Seq
+from wire.yaml.compose import Map, Node, Refused, Scalar, Seq, read_at_most
 from wire.yaml.mistakes import Mark, Mistake
 from wire.yaml.remedies import mend_number, mend_word
-from wire.yaml.scalars import fill, is_null, resolve
+from wire.yaml.scalars import fill, is_filled, is_null, resolve
 
 WRONG: Final[Any] = object()
 """What a wrong node gives, so that what stands around it is still checked."""
@@ -28,6 +28,7 @@ Name = Annotated[str, msgspec.Meta(pattern=f"^{NAME.pattern}$", extra={"remedy":
 
 FILE: Final = "_file"
 _MAX_SECRET_BYTES: Final = 1 << 16
+_MAX_PEM_BYTES: Final = 1 << 20  # the CAs of a whole system are 230 KiB
 _MAX_SHOWN: Final = 40
 _INT64: Final = 1 << 63
 _LISTS: Final = (inspect.VarTupleType, inspect.ListType, inspect.SetType, inspect.FrozenSetType)
@@ -36,14 +37,20 @@ _LISTS: Final = (inspect.VarTupleType, inspect.ListType, inspect.SetType, inspec
 class Notes:
     """Takes down mistakes, and knows the environment that fills `${NAME}`."""
 
-    def __init__(self, mistakes: list[Mistake], env: Mapping[str, str]) -> None:
+    def __init__(self, mistakes: list[Mistake], env: Mapping[str, str], *, checks_files: bool = False) -> None:
         self.mistakes = mistakes
         self.env = env
+        self.checks_files = checks_files
 
     def say(self, mark: Mark, text: str, remedy: str) -> Any:
         """Note a mistake; gives `WRONG`."""
         self.mistakes.append(Mistake.at(mark, text, remedy=remedy))
         return WRONG
+
+    def has_said(self, mark: Mark) -> bool:
+        """Tell whether a mistake stands at a mark already."""
+        place = (mark.source.order, mark.line + 1, mark.column + 1)
+        return any(place == (one.order, one.line, one.column) for one in self.mistakes)
 
     def text(self, node: Scalar) -> str:
         """Give the text of a scalar with the environment filled in."""
@@ -95,6 +102,8 @@ class _Wrong:
 
 def _read_text(text: str, kind: inspect.StrType, wrong: _Wrong, *, remedy: str | None) -> Any:
     if kind.pattern is not None and (not re.search(kind.pattern, text) or "\n" in text):  # `$` lets one pass
+        if "$" in wrong.node.text and not is_filled(wrong.node.text):
+            remedy = "write ${NAME} for what the environment holds; there are no defaults and no $NAME"
         return wrong.cannot_be(remedy or f"it must match {kind.pattern}")
     if len(text) < (kind.min_length or 0):
         return wrong.cannot_be(remedy or f"at least {kind.min_length} characters")
@@ -108,6 +117,8 @@ def _read_word(text: str, kind: inspect.LiteralType, wrong: _Wrong) -> Any:
     for value in kind.values:
         if text == value or (node.plain and resolve(text) == value and isinstance(value, int)):
             return value
+    if text in map(str, kind.values):
+        return wrong.cannot_be(f"write {text}, without quotes")
     return wrong.cannot_be(mend_word(text, [str(value) for value in kind.values]))
 
 
@@ -140,7 +151,7 @@ def read_secret_file(node: Node, notes: Notes, *, key: str) -> Any:
         return notes.say(node.mark, f"{key} needs the path of a file", f"write `{key}: PATH`")
     path = beside(node, notes.text(node), notes)
     try:
-        data = _read_at_most(path, _MAX_SECRET_BYTES)
+        data = read_at_most(path, _MAX_SECRET_BYTES + 1)
         text = data.decode("utf-8")
     except OSError as error:
         return notes.say(node.mark, f"{path} cannot be read: {error.strerror}", "check the path, and who may read it")
@@ -157,9 +168,24 @@ def beside(node: Scalar, path: str, notes: Notes) -> Path:
     return Path(notes.env.get("CREDENTIALS_DIRECTORY") or node.mark.source.path.parent) / path
 
 
-def _read_at_most(path: Path, limit_bytes: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(limit_bytes + 1)
+def read_pem_file(node: Scalar, text: str, notes: Notes, *, key: str) -> Any:
+    """Give the path of a file with certificates or a key; that it can be used is checked where `notes` asks for it.
+
+    A running agent finds out by itself, shows it, and tries again: the file may be renewed at this moment.
+    """
+    path = beside(node, text, notes)
+    if not notes.checks_files:
+        return str(path)
+    try:
+        is_pem = b"-----BEGIN " in read_at_most(path, _MAX_PEM_BYTES)
+    except OSError as error:
+        said = f"{key}: {path} cannot be read: {error.strerror}"
+        return notes.say(node.mark, said, "check the path, and that the user of edgepost may read it")
+    if not is_pem:
+        return notes.say(
+            node.mark, f"{key}: {path} is no PEM", "give one that begins with -----BEGIN; openssl makes it of DER"
+        )
+    return str(path)
 
 
 def shown(node: Node) -> str:
@@ -192,8 +218,11 @@ def example(kind: inspect.Type) -> str:
 
 def mend_missing(key: str, kind: inspect.Type) -> str:
     """Say how to add a key that is missing."""
-    if isinstance(bare(kind), inspect.StructType):
+    kind = bare(kind)
+    if isinstance(kind, inspect.StructType):
         return f"add `{key}:` and below it, indented, `{example(kind)}`"
+    if isinstance(kind, inspect.VarTupleType):
+        return f"add `{key}:` and below it, indented, `- {example(kind.item_type)}`"
     return f"add `{key}: {example(kind)}`"
 
 

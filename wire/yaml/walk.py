@@ -16,7 +16,7 @@ from msgspec import inspect
 from wire.names import is_name
 from wire.secret import Secret
 from wire.yaml.compose import Map, Node, Refused, Scalar, Seq
-from wire.yaml.mistakes import Mark, Misplaced, Mistake
+from wire.yaml.mistakes import Mark, Misplaced, Mistake, hide_secrets
 from wire.yaml.remedies import mend_key, mend_word, nearest, quoted
 from wire.yaml.scalars import is_null, resolve
 from wire.yaml.values import (
@@ -29,11 +29,13 @@ from wire.yaml.values import (
     example,
     mend_missing,
     plain_value,
+    read_pem_file,
     read_scalar,
     read_secret_file,
     shown,
 )
 
+ENTRY: Final = "an entry of "
 _WORD: Final = re.compile(r"[a-z0-9_]+", re.ASCII)
 _PATH_KEY: Final = re.compile(r" - at `\$\.([a-z0-9_]+)", re.ASCII)
 _LOOKS: Final = {bool: inspect.BoolType, int: inspect.IntType, float: inspect.FloatType, str: inspect.StrType}
@@ -42,8 +44,8 @@ _LOOKS: Final = {bool: inspect.BoolType, int: inspect.IntType, float: inspect.Fl
 class Walk:
     """Reads one tree, appending to `mistakes`."""
 
-    def __init__(self, mistakes: list[Mistake], *, env: Mapping[str, str]) -> None:
-        self._notes = Notes(mistakes, env)
+    def __init__(self, mistakes: list[Mistake], *, env: Mapping[str, str], checks_files: bool) -> None:
+        self._notes = Notes(mistakes, env, checks_files=checks_files)
         self._say = self._notes.say
         self._root: inspect.StructType
 
@@ -75,7 +77,11 @@ class Walk:
         if not isinstance(node, Scalar):
             return self._say(node.mark, f"{key} is one value, not {shown(node)}", remedy or f"write `{key}: VALUE`")
         value = read_scalar(node, kind, self._notes, key=key, remedy=remedy)
-        return str(beside(node, value, self._notes)) if extra.get("is_file") and isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        if extra.get("is_pem"):
+            return read_pem_file(node, value, self._notes, key=key)
+        return str(beside(node, value, self._notes)) if extra.get("is_file") else value
 
     def _union(self, node: Node, kind: inspect.UnionType, *, key: str) -> Any:
         options = [option for option in kind.types if not isinstance(option, inspect.NoneType)]
@@ -90,8 +96,10 @@ class Walk:
         tag_field = str(kinds[0].tag_field)
         known = {str(kind.tag): kind for kind in kinds}
         tag = node.items.get(tag_field) if isinstance(node, Map) else None
+        if isinstance(node, Map) and not node.is_whole and (tag is None or isinstance(tag[1], Refused)):
+            return WRONG  # it may stand behind the syntax mistake
         if tag is None or not isinstance(tag[1], Scalar):
-            said = f"this entry of {key} does not say what it is"
+            said = f"{key} does not say what it is"
             return self._say(node.mark, said, f"begin it with `{tag_field}:` and one of: {quoted(known)}")
         name = self._notes.text(tag[1])
         if name in known:
@@ -102,18 +110,19 @@ class Walk:
         if is_null(node):
             node = Map(node.mark)  # `buffer:` with every line below it commented out
         if not isinstance(node, Map):
-            fields = quoted(field.encode_name for field in kind.fields)
-            return self._say(node.mark, f"{key} is keys with values, not {shown(node)}", f"its keys are: {fields}")
+            return self._say(
+                node.mark, f"{key} is keys with values, not {shown(node)}", _mend_struct(node, kind, key=key)
+            )
         before = len(self._notes.mistakes)
         given = self._fields(node, kind)
         missing = [field for field in kind.fields if field.required and field.encode_name not in given]
         known = [field.encode_name for field in kind.fields]
         meant = {nearest(key, known) for key in node.items if key not in known}
         for field in missing:
-            if field.encode_name not in meant:  # else it is said where it is misspelt
+            if field.encode_name not in meant and node.is_whole:  # else it is said where it is misspelt, or may come
                 said = f'"{field.encode_name}" is missing' + (f" in {key}" if key else "")
                 self._say(node.mark, said, mend_missing(field.encode_name, field.type))
-        if missing or any(value is WRONG for value in given.values()):
+        if missing or not node.is_whole or any(value is WRONG for value in given.values()):
             return WRONG
         made = self._make(node, kind, given)
         return made if len(self._notes.mistakes) == before else WRONG
@@ -159,12 +168,12 @@ class Walk:
         if not isinstance(node, Seq):
             remedy = f"write `{key}: [{node.text}]`" if isinstance(node, Scalar) else "begin each entry with `- `"
             return self._say(node.mark, f"{key} is a list, not {shown(node)}", remedy)
-        if len(node.items) < (kind.min_length or 0):
+        if len(node.items) < (kind.min_length or 0) and node.is_whole:
             remedy = f"add `- {example(kind.item_type)}` below it, at least {kind.min_length}"
             return self._say(node.mark, f"{key} has {len(node.items) or 'no'} entries", remedy)
         if kind.max_length is not None and len(node.items) > kind.max_length:
             return self._say(node.mark, f"{key} has {len(node.items)} entries", f"at most {kind.max_length}")
-        values = [self._read(item, kind.item_type, key=key) for item in node.items]
+        values = [self._read(item, kind.item_type, key=f"{ENTRY}{key}") for item in node.items]
         self._check_names(node, values)
         return WRONG if any(value is WRONG for value in values) else tuple(values)
 
@@ -172,13 +181,18 @@ class Walk:
         """Refuse a second entry of one name, where entries of a list have names."""
         lines: dict[str, int] = {}
         for item, value in zip(node.items, values, strict=True):
-            name = getattr(value, "name", None) if isinstance(value, msgspec.Struct) else None
-            if name is None or not isinstance(item, Map):
+            if not isinstance(item, Map):
+                continue
+            given = item.items.get("name", (None, None))[1]
+            name = (
+                value.name if hasattr(value, "name") else self._notes.text(given) if isinstance(given, Scalar) else None
+            )
+            if name is None:
                 continue
             mark = item.items["name"][1].mark if "name" in item.items else item.mark
             if name in lines:
                 self._say(mark, f'the name "{name}" is taken in line {lines[name]}', "give each a `name` of its own")
-            elif not is_name(name):
+            elif not is_name(name) and not self._notes.has_said(mark):
                 self._say(mark, f'name cannot be "{name}"', NAME_REMEDY)
             lines.setdefault(name, mark.line + 1)
 
@@ -189,6 +203,14 @@ class Walk:
             return self._say(node.mark, f"{key} is keys with values, not {shown(node)}", "write `KEY: VALUE` below it")
         values = {name: self._read(value, kind.value_type, key=name) for name, (_, value) in node.items.items()}
         return WRONG if any(value is WRONG for value in values.values()) else values
+
+
+def _mend_struct(node: Node, kind: inspect.StructType, *, key: str) -> str:
+    """Say what to write where one value stands in the place of keys: in a list it is mostly the first key's."""
+    required = [field.encode_name for field in kind.fields if field.required]
+    if isinstance(node, Scalar) and key.startswith(ENTRY) and len(required) == 1:
+        return f"write `{required[0]}: {hide_secrets(node.text)}`"
+    return f"its keys are: {quoted(field.encode_name for field in kind.fields)}"
 
 
 def _fitting(node: Node, options: Sequence[inspect.Type]) -> inspect.Type:

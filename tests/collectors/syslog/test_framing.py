@@ -82,6 +82,7 @@ def test_a_stream_is_cut_into_messages(stream: bytes, messages: list[bytes]) -> 
 
 def test_empty_messages_are_counted() -> None:
     assert frame([b"\n\r\n\0<13>a\n\n"])[1] == Counter(empty=4)
+    assert frame([b"<13>a\n", b"\r\n", b"<13>b\n"])[1] == Counter(empty=1)
 
 
 def test_a_long_line_is_cut_counted_and_the_next_one_is_whole() -> None:

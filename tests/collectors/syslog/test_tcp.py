@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import resource
 import socket
+from contextlib import ExitStack
 
 import pytest
 from parts.collecting import collecting, listeners
@@ -13,6 +16,7 @@ from collectors.syslog.collect import collect
 from collectors.syslog.config import Syslog
 from collectors.syslog.connection import Budget
 from collectors.syslog.listener import Listener
+from collectors.syslog.tcp import _SPARE_FILES
 
 LINE = b"<13>Oct 11 22:14:15 host su: %d\n"
 
@@ -102,6 +106,31 @@ async def test_connections_over_the_limit_are_refused_and_counted() -> None:
         with connect(port) as four:
             four.sendall(LINE % 4)
             await sink.until(lambda: len(sink.rows) == 3)
+
+
+async def test_no_connection_gets_one_of_the_last_descriptors() -> None:
+    """They are for the broker, the store and whoever asks for the status."""
+    sink = ListSink()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 30 + _SPARE_FILES, before[1]))
+    try:
+        async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
+            with ExitStack() as stack:
+                while not sink.counted["connection-limit"]:
+                    stack.enter_context(connect(port))
+                    await asyncio.sleep(0)
+                await sink.until(lambda: "no file descriptor" in str(listeners(sink)[0].get("problem")))
+                highest = os.dup(0)
+                os.close(highest)
+                assert highest < lowest + 40, "the others are left"
+            await sink.until(lambda: "problem" not in listeners(sink)[0])
+            with connect(port) as sock:
+                sock.sendall(LINE % 1)
+                await sink.until(lambda: sink.rows)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 async def test_a_connection_that_sends_nothing_is_closed_and_what_it_held_is_a_row() -> None:

@@ -4,17 +4,14 @@ import pytest
 import yaml
 
 from wire.yaml import compose as module
-from wire.yaml.compose import MAX_BYTES, Map, Scalar, Seq, compose, decode
+from wire.yaml.compose import MAX_BYTES, Map, Refused, Scalar, Seq, compose, decode
 from wire.yaml.mistakes import Mistake, Source, Unreadable
 
 
 def read(text: str):
     """Give the plain form of the nodes, and what was noted, as `line:column text`."""
     mistakes: list[Mistake] = []
-    try:
-        node = compose(text, Source.of(Path("a.yaml"), text, order=1), mistakes=mistakes)
-    except Unreadable as error:
-        return None, [said(error.mistake)]
+    node = compose(text, Source.of(Path("a.yaml"), text, order=1), mistakes=mistakes)
     return bare(node), [said(mistake) for mistake in mistakes]
 
 
@@ -71,43 +68,63 @@ def test_what_settings_do_not_need_is_told(text, expected):
         ("a: 1\n b: 2\n", "2:3 a second `key:` in one value"),
         ("a: [1, 2\nb: 3\n", "2:2 the [ of line 1 is not closed"),
         ("k: {a: 1, b: 2\nx: y\n", "2:2 the { of line 1 is not closed"),
-        ("a: 1\nb: 'x\n", "3:1 the quoted text that begins in line 2 never ends"),
+        ("k: {a: 1, b: 2\n", "1:4 the { of line 1 is not closed"),
+        ("a: 1\nb: 'x\n", "2:4 this quote is never closed"),
+        ('a: "C:\\keys"\n', "1:8 a backslash between double quotes begins an escape"),
         ("bind: [::]:514\n", "1:8 a value cannot begin like this"),
         ("a: @x\n", "1:4 this character cannot begin a value"),
-        ("a: 1\nb\n", "3:1 the line above is no `key: value`"),
+        ("a: 1\nb\n", "2:1 this is no `key: value`"),
+        ("a: 1\nb:2\nc: 3\n", "2:1 this is no `key: value`"),
         ("- a\nb: 1\n", "2:1 this does not stand where it belongs"),
     ],
 )
 def test_syntax_mistakes_read_the_same_with_either_parser(text, expected):
-    assert (None, [expected]) == read(text)
+    assert [expected] == read(text)[1]
+
+
+def test_what_stands_before_a_syntax_mistake_is_given_and_marked_as_not_whole():
+    text = "a: 1\nb:\n  c: 2\n  d: [3, 4\nx: y\n"
+    assert ["5:2 the [ of line 4 is not closed"] == read(text)[1]
+    root = compose(text, Source.of(Path("a.yaml"), text, order=1), mistakes=[])
+    assert (False, False) == (root.is_whole, root.items["b"][1].is_whole)
+    assert ("1", "2") == (root.items["a"][1].text, root.items["b"][1].items["c"][1].text)
+    assert isinstance(root.items["b"][1].items["d"][1], Refused), "what stands in an open bracket may belong elsewhere"
 
 
 def test_depth_is_limited_before_anything_is_built():
-    node, noted = read("[" * 100_000)
-    assert node is None
-    assert ["1:26 nested deeper than 24 levels"] == noted
+    assert ["1:26 nested deeper than 24 levels"] == read("[" * 100_000)[1]
 
 
-def decode_mistake(data: bytes) -> str:
-    with pytest.raises(Unreadable) as caught:
-        decode(data, Source.of(Path("a.yaml"), data.decode("utf-8", "replace"), order=1))
-    return said(caught.value.mistake)
+def decoded(data: bytes) -> tuple[str, list[str]]:
+    mistakes: list[Mistake] = []
+    source = Source.of(Path("a.yaml"), data.decode("utf-8", "replace"), order=1)
+    return decode(data, source, mistakes=mistakes), [said(mistake) for mistake in mistakes]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text():
-    assert "a: 1" == decode(b"\xef\xbb\xbfa: 1", Source(Path("a.yaml")))
+    assert ("a: 1", []) == decoded(b"\xef\xbb\xbfa: 1")
 
 
-def test_bytes_that_are_not_utf8_are_told_with_their_place():
-    assert "2:4 not UTF-8 here" == decode_mistake(b"a: 1\nb: \xff\n")
+def test_bytes_that_are_not_utf8_are_told_with_their_place_and_the_rest_is_read():
+    assert ("a: 1\nb: \ufffd\nc: \ufffd", ["2:4 not UTF-8 here"]) == decoded(b"a: 1\nb: \xff\nc: \xfe")
 
 
-def test_control_characters_are_told_with_their_place():
-    assert "2:4 U+0007 may not stand in YAML" == decode_mistake(b"a: 1\nb: \x07\n")
+def test_control_characters_are_told_with_their_place_line_by_line():
+    expected = ["2:4 U+0007 may not stand in YAML", "3:1 U+0000 may not stand in YAML"]
+    assert ("a: 1\nb: \ufffd\n\ufffd", expected) == decoded(b"a: 1\nb: \x07\n\0")
 
 
-def test_a_file_over_the_limit_is_not_read():
-    assert decode_mistake(b"#" * (MAX_BYTES + 1)).startswith("1:1 the file has 1048577 bytes")
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"#" * (MAX_BYTES + 1), "1:1 the file is larger than 1048576 bytes"),
+        ("a: 1".encode("utf-16"), "1:1 the file is UTF-16"),
+    ],
+)
+def test_what_cannot_be_a_settings_file_is_not_read(data, expected):
+    with pytest.raises(Unreadable) as caught:
+        decoded(data)
+    assert expected == said(caught.value.mistake)
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r", "\x85", "\u2028"])
