@@ -37,11 +37,12 @@ check: .venv/stamp ## format, lint, types, import floors, locks
 	@PYTHONPATH=. .venv/bin/lint-imports --no-cache
 	@PYTHONPATH=. .venv/bin/python -m pytest -q tests/test_project.py tests/test_docs.py
 
-bench: .venv-wheel/wheel.stamp packages ## measure the whole agent beside rsyslog; RECORD=1 appends to bench/RESULTS.md
+bench: .venv-wheel/wheel.stamp packages ## measure the whole agent beside rsyslog and syslog-ng; RECORD=1 makes docs/performance.md anew
 	@.venv-wheel/bin/python bench/run.py $(if $(RECORD),--record) $(ARGS)
 
 soak: .venv-wheel/wheel.stamp packages ## hours instead of minutes: kills, floods, outages
-	@PYTHONSAFEPATH=1 EDGEPOST_TEST_INSTALLED=1 .venv-wheel/bin/python -m pytest -m soak --timeout 0 $(PYTEST_ARGS)
+	@PYTHONSAFEPATH=1 EDGEPOST_TEST_INSTALLED=1 EDGEPOST_RELIABILITY=docs/reliability.md \
+	    .venv-wheel/bin/python -m pytest -m soak --timeout 0 $(PYTEST_ARGS)
 
 fuzz: .venv-wheel/wheel.stamp ## mutations with atheris, 20 minutes; make fuzz PYTEST_ARGS='-k thousands' takes two
 	@.venv-wheel/bin/python $(PIP) --require-hashes -r requirements/fuzz.txt

@@ -1,7 +1,8 @@
 """The verb `edgepost check`: every mistake in a YAML file, and what is valid and may still not be meant.
 
 In: a path. Out: mistakes as `file:line:column: text`, the line, a caret, the remedy, and exit code 78; or a summary
-with warnings and exit code 0. Nothing is opened or connected: ports, brokers and disks are states of a running agent.
+with warnings and exit code 0. Nothing is bound or connected: ports, brokers and disks are states of a
+running agent. Files that a listener names are read.
 """
 
 import os

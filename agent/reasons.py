@@ -37,7 +37,6 @@ OF_CUSTODY: Final = tuple(
         ("corrupt", f"the buffer's file was damaged: {_DAMAGE}"),
         ("rejected-undecodable", f"{_RECEIVER}; is it older than this agent?"),
         ("rejected-limit", f"{_RECEIVER}; lower `buffer.message_bytes`"),
-        ("rejected-not-relay", "let the receiver name this sender under `relays`, or mend the agent's name"),
         ("rejected-conflict", "two agents use one name, or a store was copied: give each agent its own"),
         ("rejected-unknown", _RECEIVER),
     )

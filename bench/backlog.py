@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from contest import Setup
 from lines import lines
-from measure import cost
+from measure import pss_bytes
 from places import wait_for
 from rig import AGENT, SITE, Edgepost
 
@@ -53,21 +54,21 @@ def make(state_dir: Path, batches: int) -> float:
     return time.perf_counter() - started
 
 
-def start_up(folder: Path, *, batches: int, drain_seconds: float) -> dict[str, Any]:
+def start_up(setup: Setup, *, batches: int, drain_seconds: float) -> dict[str, Any]:
     """Start on an empty store and on a full one, with no broker; then let the backlog leave for a while.
 
     Returns:
         `start s` and `start with backlog s` until both listeners are open, `backlog pss MB` while it waits and
         `leaving pss MB` at most while it leaves, `leaving batches/s`.
     """
-    one = Edgepost(folder, limit_bytes=LIMIT_BYTES, is_started=False)
+    one = Edgepost(setup, limit_bytes=LIMIT_BYTES, is_started=False)
     try:
         empty = [_start_once(one) for _ in range(3)]
-        made = make(one.state_dir, batches)
+        made = make(one.store, batches)
         full = [_start_once(one) for _ in range(2)]
         one.start_agent()
         time.sleep(3)
-        waiting = cost([one.pid])
+        waiting = pss_bytes(one.pid)
         size = one.status()["buffer"]["used_bytes"]
         found = {
             "start s": min(empty),
@@ -75,7 +76,7 @@ def start_up(folder: Path, *, batches: int, drain_seconds: float) -> dict[str, A
             "backlog MB on disk": size / 1e6,
             "made in s": made,
             "start with backlog s": min(full),
-            "backlog pss MB": waiting.pss_bytes / 1e6,
+            "backlog pss MB": waiting / 1e6,
         }
         return found | _leave(one, drain_seconds)
     finally:
@@ -91,13 +92,13 @@ def _start_once(one: Edgepost) -> float:
 
 
 def _leave(one: Edgepost, seconds: float) -> dict[str, Any]:
-    one.start_center()
-    wait_for(lambda: one.delivered() > 0, seconds=60, what="the backlog begins to leave")
-    first, started, most = one.delivered(), time.perf_counter(), 0
+    one.far_end.start()
+    wait_for(lambda: one.far_end.delivered() > 0, seconds=60, what="the backlog begins to leave")
+    first, started, most = one.far_end.delivered(), time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
-        most = max(most, cost([one.pid]).pss_bytes)
+        most = max(most, pss_bytes(one.pid))
         time.sleep(0.2)
     return {
         "leaving pss MB": most / 1e6,
-        "leaving batches/s": (one.delivered() - first) / (time.perf_counter() - started),
+        "leaving batches/s": (one.far_end.delivered() - first) / (time.perf_counter() - started),
     }

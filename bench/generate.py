@@ -1,18 +1,19 @@
 """The generator: a process of its own that sends lines rendered beforehand, as fast as asked or as fast as it can.
 
-    python bench/generate.py tcp 127.0.0.1:5514 --count 1000000 --rate 0 --peers 8
+    python bench/generate.py tcp --mix servers
     stdout: {"ready": true}   after rendering
-    stdin:  {"rate": 50000, "count": 500000}   each line is one run (a missing key keeps the command line's value)
-    stdout: {"sent": ..., "seconds": ..., "cpu_seconds": ..., "bytes": ...}
+    stdin:  {"to": 5514}                        connect to this port of 127.0.0.1 (null: close), answered with {"to": ...}
+            {"count": 500000, "rate": 50000}    one run (rate 0: as fast as possible), answered with
+            {"sent": ..., "seconds": ..., "cpu_seconds": ..., "bytes": ...}
 
-TCP: `--peers` connections, at most `CHUNK_LINES` lines a call, in turn. UDP: `--peers` sockets bound to 127.1.0.x, in
-turn. With a rate, what is due leaves each `TICK_SECONDS`: at 5,000 lines/s two or three a call. The ring holds more distinct lines than any memo in what is measured.
+TCP: 8 connections, at most `CHUNK_LINES` lines a call, in turn. UDP: 40 sockets bound to 127.1.0.x, in turn. With a
+rate, what is due leaves each `TICK_SECONDS`: at 5,000 lines/s two or three a call. The ring holds more distinct lines
+than any memo in what is measured.
 """
 
 import argparse
 import itertools
 import json
-import os
 import random
 import socket
 import struct
@@ -21,9 +22,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from lines import SEED, lines
+from lines import MIXES, SEED, lines
 
 RING_LINES = {"tcp": 200_000, "udp": 100_000}
+PEERS = {"tcp": 8, "udp": 40}
 CHUNK_LINES = 500
 BURST = 32
 UDP_SEGMENT = 103  # linux/udp.h
@@ -34,19 +36,21 @@ MOST_TICKS = 3
 class Tcp:
     """Lines over several connections, newline framed."""
 
-    def __init__(self, address: tuple[str, int], *, peers: int) -> None:
-        ring = list(lines(RING_LINES["tcp"]))
+    def __init__(self, mix: str) -> None:
+        ring = list(lines(RING_LINES["tcp"], mix=mix))
         self._data = memoryview(b"\n".join(ring) + b"\n")
         self._starts = list(itertools.accumulate((len(line) + 1 for line in ring), initial=0))
         self._at = 0
-        self._sockets = itertools.cycle([self._open(address) for _ in range(peers)])
+        self._sockets: Iterator[socket.socket] = iter(())
         self.bytes = 0
 
-    @staticmethod
-    def _open(address: tuple[str, int]) -> socket.socket:
-        one = socket.create_connection(address)
-        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return one
+    def aim(self, port: int) -> list[socket.socket]:
+        """Connect."""
+        opened = [socket.create_connection(("127.0.0.1", port)) for _ in range(PEERS["tcp"])]
+        for one in opened:
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sockets, self._at = itertools.cycle(opened), 0
+        return opened
 
     def send(self, count: int) -> int:
         """Send up to `count` lines in one call, to the next connection; give how many."""
@@ -66,9 +70,9 @@ class Udp:
     sent alone (916 bytes of accounting for 180 of text, measured).
     """
 
-    def __init__(self, address: tuple[str, int], *, peers: int) -> None:
+    def __init__(self, mix: str) -> None:
         by_length: dict[int, list[bytes]] = {}
-        for line in lines(RING_LINES["udp"]):
+        for line in lines(RING_LINES["udp"], mix=mix):
             by_length.setdefault(len(line), []).append(line)
         bursts = [
             (size, b"".join(some[n : n + BURST]))
@@ -78,15 +82,17 @@ class Udp:
         random.Random(SEED).shuffle(bursts)
         self._bursts = itertools.cycle(bursts)
         self._cut = {size: [(socket.SOL_UDP, UDP_SEGMENT, struct.pack("@H", size))] for size in by_length}
-        self._sockets = itertools.cycle([self._open(address, n) for n in range(peers)])
+        self._sockets: Iterator[socket.socket] = iter(())
         self.bytes = 0
 
-    @staticmethod
-    def _open(address: tuple[str, int], n: int) -> socket.socket:
-        one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        one.bind((f"127.1.0.{n + 1}", 0))
-        one.connect(address)
-        return one
+    def aim(self, port: int) -> list[socket.socket]:
+        """Open the sockets, each from an address of its own."""
+        opened = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(PEERS["udp"])]
+        for n, one in enumerate(opened):
+            one.bind((f"127.1.0.{n + 1}", 0))
+            one.connect(("127.0.0.1", port))
+        self._sockets = itertools.cycle(opened)
+        return opened
 
     def send(self, count: int) -> int:
         """Send up to `count` datagrams, one burst at most; give how many."""
@@ -124,48 +130,38 @@ def flood(sender: Tcp | Udp, *, count: int, rate: float) -> dict[str, Any]:
     return {"sent": sent, "seconds": seconds, "cpu_seconds": time.process_time() - cpu, "bytes": sender.bytes}
 
 
-def stamped(address: tuple[str, int], *, transport: str, count: int, rate: float) -> dict[str, Any]:
-    """Send numbered lines with the time of sending in each (`n=... t=<ns>`), a few a tick: for latency."""
-    kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
-    ring, end = itertools.cycle(lines(5_000)), b"\n" if transport == "tcp" else b""
+def stamped(out: socket.socket, *, count: int, rate: float) -> dict[str, Any]:
+    """Send numbered lines with the time of sending in each (`n=... t=<ns>`) over TCP, a few a tick: for latency."""
+    ring = itertools.cycle(lines(5_000))
     sent, cpu, started = 0, time.process_time(), time.perf_counter()
-    with socket.socket(socket.AF_INET, kind) as out:
-        out.connect(address)
-        while sent < count:
-            due = min(count, int((time.perf_counter() - started) * rate) + 1)
-            fresh = [next(ring) + b" n=%d t=%d" % (n, time.time_ns()) + end for n in range(sent, due)]
-            for data in [b"".join(fresh)] if transport == "tcp" else fresh:
-                out.sendall(data)
-            sent = max(sent, due)
-            time.sleep(2 * TICK_SECONDS)
+    while sent < count:
+        due = min(count, int((time.perf_counter() - started) * rate) + 1)
+        out.sendall(b"".join(next(ring) + b" n=%d t=%d\n" % (n, time.time_ns()) for n in range(sent, due)))
+        sent = max(sent, due)
+        time.sleep(2 * TICK_SECONDS)
     seconds = time.perf_counter() - started
     return {"sent": sent, "seconds": seconds, "cpu_seconds": time.process_time() - cpu, "bytes": 0}
-
-
-def _orders() -> Iterator[dict[str, Any]]:
-    for line in sys.stdin:
-        yield json.loads(line)
 
 
 def main() -> None:
     """Render, say so, then obey each line of stdin."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("transport", choices=("tcp", "udp"))
-    parser.add_argument("address")
-    parser.add_argument("--count", type=int, default=1_000_000)
-    parser.add_argument("--rate", type=float, default=0.0)
-    parser.add_argument("--peers", type=int, default=8)
+    parser.add_argument("transport", choices=PEERS)
+    parser.add_argument("--mix", choices=MIXES, default="servers")
     given = parser.parse_args()
-    host, _, port = given.address.rpartition(":")
-    address = (host, int(port))
-    sender = (Tcp if given.transport == "tcp" else Udp)(address, peers=given.peers)
-    print(json.dumps({"ready": True, "pid": os.getpid()}), flush=True)
-    for order in _orders():
-        count, rate = int(order.get("count", given.count)), float(order.get("rate", given.rate))
-        if order.get("stamped"):
-            done = stamped(address, transport=given.transport, count=count, rate=rate)
+    sender = (Tcp if given.transport == "tcp" else Udp)(given.mix)
+    print(json.dumps({"ready": True}), flush=True)
+    opened: list[socket.socket] = []
+    for order in map(json.loads, sys.stdin):
+        if "to" in order:
+            for one in opened:
+                one.close()
+            opened = [] if order["to"] is None else sender.aim(order["to"])
+            done = order
+        elif order.get("stamped"):
+            done = stamped(opened[0], count=order["count"], rate=order["rate"])
         else:
-            done = flood(sender, count=count, rate=rate)
+            done = flood(sender, count=order["count"], rate=order.get("rate", 0.0))
         print(json.dumps(done), flush=True)
 
 

@@ -1,4 +1,6 @@
-"""Syslog lines as a province's devices say them: seeded, 150 to 250 bytes, RFC 3164 and 5424 half and half.
+"""Syslog lines as a province's devices say them, seeded: the mix `servers` here, `firewalls` in firewalls.py.
+
+`servers`: 150 to 250 bytes, RFC 3164 and 5424 half and half.
 
 In goes a seed and a count, out come lines without a line end. The mix is fixed, so that a number measured
 today can be compared with one of last year; `describe()` says it in words and every run prints it.
@@ -11,6 +13,8 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
+
+from firewalls import DENY_SHARE, FIREWALLS, INSIDE, OUTSIDE, SAY, session
 
 SEED = 20260101
 HOSTS, APPS, ADDRESSES, USERS = 400, 24, 5_000, 300
@@ -155,11 +159,6 @@ def _fill(line: str, draw: Draw) -> bytes:
     return data[:MAX_BYTES].decode("utf-8", "ignore").encode()
 
 
-def _pid(app: str, host: str, draw: Draw) -> int:
-    """Daemons keep their number for weeks; what forks per session does not."""
-    return draw.randrange(200, 32768) if app.startswith(("sshd", "postfix")) else 300 + sum(map(ord, app + host)) * 7
-
-
 def _rfc3164(message: str, *, pri: int, talk: Talk, at: float) -> str:
     moment = time.gmtime(at)
     stamp = f"{time.strftime('%b', moment)} {moment.tm_mday:2d} {time.strftime('%H:%M:%S', moment)}"
@@ -173,10 +172,12 @@ def _rfc5424(message: str, *, pri: int, talk: Talk, at: float) -> str:
     return f"<{pri}>1 {stamp} {talk.host}.edge.example.gov.vn {talk.app} {talk.pid} - {data} {message}"
 
 
-def lines(count: int, *, seed: int = SEED, start: float | None = None) -> Iterator[bytes]:
-    """Yield `count` lines; equal seeds and starts give equal ones."""
-    draw = random.Random(seed)
-    start = time.time() if start is None else start
+def lines(count: int, *, mix: str = "servers", seed: int = SEED, start: float | None = None) -> Iterator[bytes]:
+    """Yield `count` lines of a mix; equal seeds and starts give equal ones."""
+    yield from MIXES[mix](count, random.Random(seed), time.time() if start is None else start)
+
+
+def _servers(count: int, draw: Draw, start: float) -> Iterator[bytes]:
     left, talk, render = 0, _talk(draw), _rfc3164
     for n in range(count):
         if left == 0:
@@ -187,9 +188,31 @@ def lines(count: int, *, seed: int = SEED, start: float | None = None) -> Iterat
         yield _fill(render(message, pri=pri, talk=talk, at=start + n / LINES_PER_SECOND), draw)
 
 
-def describe() -> str:
-    """Say the mix in one line, for the head of every report."""
-    return (
-        f"seed {SEED}; RFC 3164 and RFC 5424 half and half, 150-250 bytes; severity {ERR_SHARE:.0%} err, rest info; "
-        f"{HOSTS} hosts, {APPS} apps, {ADDRESSES} addresses, {USERS} users, a tenth of them in 46 % of the lines; 1 to {MOST_IN_A_ROW} lines of one device in a row"
-    )
+def _firewalls(count: int, draw: Draw, start: float) -> Iterator[bytes]:
+    """FortiGate, ASA, CEF and PAN-OS, a few lines of one in a row."""
+    left, say, firewall = 0, SAY[0], ""
+    for n in range(count):
+        one = session(draw)
+        if left == 0:
+            left, say, firewall = draw.randrange(1, MOST_IN_A_ROW + 1), draw.choice(SAY), one.firewall
+        left -= 1
+        yield say(one._replace(firewall=firewall), start + n / LINES_PER_SECOND, draw).encode()
+
+
+MIXES = {"servers": _servers, "firewalls": _firewalls}
+
+
+def describe() -> dict[str, str]:
+    """Say each mix in one line, for the head of every report."""
+    return {
+        "servers": (
+            f"seed {SEED}; RFC 3164 and RFC 5424 half and half, {MIN_BYTES}-{MAX_BYTES} bytes; severity "
+            f"{ERR_SHARE:.0%} err, rest info; {HOSTS} hosts, {APPS} apps, {ADDRESSES} addresses, {USERS} users, a tenth "
+            f"of them in 46 % of the lines; 1 to {MOST_IN_A_ROW} lines of one device in a row"
+        ),
+        "firewalls": (
+            f"seed {SEED}; FortiGate, ASA, CEF and PAN-OS, a quarter each, "
+            f"125-710 bytes, 440 on average; {FIREWALLS} firewalls, {INSIDE} inner and {OUTSIDE} outer addresses, {DENY_SHARE:.0%} "
+            f"denied; 1 to {MOST_IN_A_ROW} lines of one device in a row"
+        ),
+    }

@@ -1,49 +1,59 @@
 """What a process costs, read from /proc from outside: CPU of all its threads, memory, bytes to the medium.
 
-Sources: proc(5): `stat` fields 14 and 15 (utime, stime, all threads, ended ones too), `smaps_rollup` (PSS: shared
-pages counted by their share), `io` (write_bytes: what the process caused to be sent to the storage layer).
+Sources: proc(5): `stat` fields 14 to 17 (user and system time of all threads, ended ones too, and of children that were
+waited for), `task/*/children`, `smaps_rollup` (PSS: shared pages counted by their share), `io` (write_bytes).
 """
 
-import json
+import contextlib
 import os
 import platform
 import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from processes import BENCH
 
 TICKS = os.sysconf("SC_CLK_TCK")
-BENCH = Path(__file__).resolve().parent
+
+
+def family(pid: int) -> list[int]:
+    """A process and what it has started that still runs."""
+    found = [pid]
+    for place in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            for child in place.read_text(encoding="ascii").split():
+                found += family(int(child))
+    return found
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads so far; resolution 10 ms."""
+    """User and system time so far of all threads, and of the children that were waited for; resolution 10 ms."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return sum(map(int, fields[11:15])) / TICKS
 
 
 def memory_bytes(pid: int, kind: str = "Pss") -> int:
     """Proportional (`Pss`) or resident (`Rss`) set size now."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{kind}:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    return _field(f"/proc/{pid}/smaps_rollup", kind) * 1024
 
 
 def write_bytes(pid: int) -> int:
-    """Bytes that it caused to be written to a medium so far (0 on tmpfs)."""
-    for line in Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines():
-        if line.startswith("write_bytes:"):
+    """Bytes of the pages that it has made dirty so far (0 on tmpfs); what is deleted soon never reaches the medium."""
+    return _field(f"/proc/{pid}/io", "write_bytes")
+
+
+def _field(path: str, name: str) -> int:
+    for line in Path(path).read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{name}:"):
             return int(line.split()[1])
     return 0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What some processes had used at one moment, or between two."""
+    """What a process and its children had used at one moment, or between two."""
 
     at: float
     cpu_seconds: float
@@ -62,54 +72,31 @@ class Cost:
         )
 
 
-def cost(pids: Sequence[int]) -> Cost:
-    """Add up what these processes have used so far."""
+def cost(pid: int) -> Cost:
+    """Add up what a process and its children have used so far."""
+    pids = family(pid)
     return Cost(
         time.perf_counter(),
-        sum(map(cpu_seconds, pids)),
-        sum(map(write_bytes, pids)),
-        sum(map(memory_bytes, pids)),
-        sum(memory_bytes(pid, "Rss") for pid in pids),
+        _sum(cpu_seconds, pids),
+        int(_sum(write_bytes, pids)),
+        pss_bytes(pid),
+        int(_sum(lambda one: memory_bytes(one, "Rss"), pids)),
     )
 
 
-class Part:
-    """A script of this folder as a child: it says one JSON line at its start, and one for each line it is given."""
+def pss_bytes(pid: int) -> int:
+    """Memory of a process and its children now."""
+    return int(_sum(memory_bytes, family(pid)))
 
-    def __init__(self, script: str, *arguments: str) -> None:
-        command = [sys.executable, str(BENCH / script), *arguments]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.pid = self._process.pid
-        self.first = self.answer()
 
-    def order(self, **order: Any) -> None:
-        """Give it an order, and do not wait."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-
-    def answer(self) -> dict[str, Any]:
-        """Read its next line."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait()}")
-        return dict(json.loads(line))
-
-    def ask(self, **order: Any) -> dict[str, Any]:
-        """Give it an order and wait for the answer."""
-        self.order(**order)
-        return self.answer()
-
-    def end(self) -> None:
-        """Close its stdin, by which it ends; after a while less politely."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+def _sum(measure: Callable[[int], float], pids: Sequence[int]) -> float:
+    total = 0.0
+    for n, pid in enumerate(pids):
+        with contextlib.ExitStack() as stack:
+            if n:  # a child may have ended since; the process itself must be there
+                stack.enter_context(contextlib.suppress(OSError))
+            total += measure(pid)
+    return total
 
 
 def machine() -> str:

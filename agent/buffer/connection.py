@@ -5,10 +5,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
-from urllib.parse import quote
 
-from agent.buffer.faults import WrongFile
-from agent.buffer.schema import APPLICATION_ID, FORMAT, PRAGMAS, READ_ONLY_PRAGMAS, TABLES
+from agent.buffer.faults import Nonsense, WrongFile
+from agent.buffer.lineage import alone, belongs, has_wal, together
+from agent.buffer.schema import (
+    APPLICATION_ID,
+    FORMAT,
+    LOCKING,
+    NEW_FILE_PRAGMAS,
+    PRAGMAS,
+    READ_ONLY_PRAGMAS,
+    TABLES,
+)
 
 BUSY_SECONDS: Final = 0.5  # waited for another program's lock; it is a state, and tried again with every reopening
 
@@ -27,16 +35,18 @@ def connect(path: Path, *, step: Step = no_step) -> sqlite3.Connection:
         sqlite3.Error: any other state.
     """
     step("open")
+    if path.exists() and not belongs(path):
+        raise Nonsense(f"the WAL beside {path} is another file's")
     db = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
     )
     with closed_on_failure(db):
         step("pragmas")
-        db.execute(f"PRAGMA {PRAGMAS[0]}").fetchall()
+        db.execute(f"PRAGMA {LOCKING}").fetchall()
         is_new = not one(db, "SELECT count(*) FROM sqlite_schema")
         if not is_new:
             _check_ours(db, path)
-        for pragma in PRAGMAS:
+        for pragma in (*(NEW_FILE_PRAGMAS if is_new else ()), *PRAGMAS):
             db.execute(f"PRAGMA {pragma}").fetchall()
         if is_new:
             step("format")
@@ -54,17 +64,13 @@ def connect_read_only(path: Path, *, step: Step = no_step) -> sqlite3.Connection
     """Open the file where nothing can be written: with its WAL if there is one, else as it lies.
 
     SQLite wants to lock, and to make a WAL, even to read; both ways here lock nothing, which is safe because the
-    lock file is held. `immutable` would not look at a WAL, and the VFS `unix-none` needs one.
+    lock file is held.
 
     Raises:
         sqlite3.Error: it cannot be read either.
     """
     step("open")
-    wal = Path(f"{path}-wal")
-    how = "vfs=unix-none" if wal.exists() and wal.stat().st_size else "immutable=1"
-    db = sqlite3.connect(
-        f"file:{quote(str(path))}?mode=ro&{how}", uri=True, isolation_level=None, check_same_thread=False
-    )
+    db = together(path) if has_wal(path) else alone(path)
     with closed_on_failure(db):
         for pragma in READ_ONLY_PRAGMAS:
             db.execute(f"PRAGMA {pragma}").fetchall()

@@ -10,8 +10,8 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
+from agent.buffer.lineage import alone, has_wal, together
 from agent.buffer.tables import LaneRow, Row, Tables, is_sound, read_with
 from wire.names import LANES
 
@@ -44,7 +44,7 @@ def waiting(folder: Path) -> list[Path]:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a damaged file for reading; its WAL is read too, and neither is written."""
-    db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
+    db = together(path) if has_wal(path) else alone(path)
     db.execute("PRAGMA trusted_schema=OFF")
     db.execute("PRAGMA writable_schema=ON")  # else SQLite reads nothing of a file shorter than its header says
     return db
@@ -91,4 +91,3 @@ def _move(source: Path, target: Path) -> None:
                 old.unlink()
             else:
                 old.rename(new)
-    Path(f"{source}-shm").unlink(missing_ok=True)  # made by reading, of no use without its WAL

@@ -354,7 +354,7 @@ class Keeper:
         """Evict the oldest of the lowest lane above its share, declared in the same transaction."""
         victims = self.room.victims(store, needed)
         losses = Losses()
-        losses.add((held for held in victims if held.digest), event=EVICTED, reason=reason)
+        losses.add((held for held in victims if not held.is_rotten), event=EVICTED, reason=reason)
         new = self.names.name(self.waiting.pack(losses))
         done = {held.key: f"dropped:evicted-{reason}" for held in victims}
         if victims:

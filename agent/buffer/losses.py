@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from agent import events
-from agent.buffer.rows import Held, Sealed
+from agent.buffer.rows import Held, Sealed, Victim
 from agent.buffer.tables import SpanRow
 from wire.names import LANES
 
@@ -71,7 +71,7 @@ class Losses:
     def __bool__(self) -> bool:
         return bool(self._ranges or self._rows)
 
-    def add(self, held: Iterable[Held], *, event: str, reason: str) -> None:
+    def add(self, held: Iterable[Held | Victim], *, event: str, reason: str) -> None:
         """Remember lost batches, each lane oldest first."""
         for one in held:
             self.add_range(_lost(one, event, reason))
@@ -129,7 +129,7 @@ def share_out(
     return lost
 
 
-def _lost(held: Held, event: str, reason: str) -> Lost:
+def _lost(held: Held | Victim, event: str, reason: str) -> Lost:
     name, at = held.name, held.committed_ns
     return Lost(event, reason, name.epoch, name.lane, name.seq, name.seq, held.rows, at, at)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.buffer.reserve import Disk, Reserve, disk_of
-from agent.buffer.rows import BufferSettings, Held
+from agent.buffer.rows import BufferSettings, Held, Victim
 from agent.buffer.schema import PAGE_BYTES
 from agent.buffer.store import Store
 from agent.buffer.tables import LaneRow
@@ -94,8 +94,8 @@ class Room:
         store.checkpoint("TRUNCATE")
         self._wal_written = 0
 
-    def victims(self, store: Store, needed: int) -> list[Held]:
-        """Choose what to evict next, without bodies; empty when nothing may go."""
+    def victims(self, store: Store, needed: int) -> list[Victim]:
+        """Choose what to evict next; empty when nothing may go."""
         for lane, most in self._order(store.tables.lanes):
             chosen = self._oldest(store, lane, min(needed, most))
             if chosen:
@@ -108,8 +108,8 @@ class Room:
         above = [(lane, lanes[lane].bytes - shares[lane]) for lane in (2, 1, 0) if lanes[lane].bytes > shares[lane]]
         return [*above, *((lane, lanes[lane].bytes) for lane in (2, 1, 0) if lanes[lane].batches)]
 
-    def _oldest(self, store: Store, lane: int, needed: int) -> list[Held]:
-        chosen: list[Held] = []
+    def _oldest(self, store: Store, lane: int, needed: int) -> list[Victim]:
+        chosen: list[Victim] = []
         after = 0
         while needed > 0 and len(chosen) < EVICT_BATCHES:
             found = store.oldest(lane, after=after, limit=EVICT_BATCHES)

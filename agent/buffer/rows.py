@@ -96,6 +96,17 @@ class NotRead(Enum):
     FAULT = "fault"  # the disk fails: nobody knows
 
 
+class Victim(NamedTuple):
+    """A batch that has to go, known by its row alone."""
+
+    name: BatchName
+    key: int
+    rows: int
+    size: int
+    committed_ns: int
+    is_rotten: bool
+
+
 class Done(NamedTuple):
     """The end of a batch's custody: `what` is `confirmed` or `dropped:<reason>`."""
 

@@ -2,6 +2,7 @@
 
     buffer-*.damaged ──read in the order of keys, over every hole──► groups ──► the writer ──► store
 
+A tree that is damaged near its root leads nowhere, so then every page is looked at for itself too (`pages.py`).
 A thread of its own reads the damaged file, never the store. A group is committed with a mark of how far it reached;
 a salvage that was interrupted reads from the beginning, to know what is there, and takes from that mark on. What
 cannot be read is counted and declared; the file stays.
@@ -19,8 +20,11 @@ from typing import Any, Final
 
 from agent.buffer import damage
 from agent.buffer.keeper import Keeper
+from agent.buffer.lineage import belongs
 from agent.buffer.losses import share_out
-from agent.buffer.opening import spans_of
+from agent.buffer.opening import Spans, spans_of
+from agent.buffer.pages import pages_of, rows_on
+from agent.buffer.ranges import Ranges
 from agent.buffer.rows import KEY_BITS, Held
 from agent.buffer.store import Store, is_whole
 from agent.buffer.tables import OWN
@@ -33,7 +37,7 @@ MAX_HOLES: Final = 4096  # then the rest of a file is given up
 REASON: Final = "corrupt"
 _END: Final = 3 << KEY_BITS  # above every key
 
-Seen = dict[tuple[bytes, int], set[int]]
+Seen = dict[tuple[bytes, int], Ranges]
 """(epoch, lane) → seqs that were read."""
 
 
@@ -79,14 +83,30 @@ class Salvage:
                 self._insist(partial(_end, self._keeper, files, seen))
 
     def _read(self, path: Path, seen: Seen) -> None:
+        """By the tree first; if that led to holes, or to another file's pages, page by page too."""
         taken = self._ask(lambda: _salvaged_to(self._keeper, path))
+        holes: list[int] = []
         with closing(damage.connect(path)) as db:
-            for group in _groups(read_over_holes(db, 0)):
-                for held in group:
-                    seen.setdefault(held.name[:2], set()).add(held.name.seq)
-                new = [held for held in group if held.key > taken]
-                if new:
-                    self._insist(partial(_take, self._keeper, path, new))
+            for group in _groups(read_over_holes(db, 0, holes)):
+                new = _unseen(group, seen)
+                self._give(path, [held for held in new if held.key > taken], reached=group[-1].key)
+        if holes or not belongs(path):
+            self._read_pages(path, seen, taken=taken)
+
+    def _read_pages(self, path: Path, seen: Seen, *, taken: int) -> None:
+        """What the tree does not lead to; not what its span says has ended, nor what lies on pages given back."""
+        spans = self._ask(lambda: _spans_of(self._keeper, path))
+        with pages_of(path) as pages:
+            free = pages.free()
+            for index in (index for index in range(len(pages)) if index not in free):
+                found = [held for row in rows_on(pages, index) if (held := _held(row)) is not None]
+                new = [held for held in _unseen(found, seen) if not _has_ended(held, spans)]
+                if _END + index > taken:
+                    self._give(path, new, reached=_END + index)
+
+    def _give(self, path: Path, held: list[Held], *, reached: int) -> None:
+        if held:
+            self._insist(partial(_take, self._keeper, path, held, reached=reached))
 
     def _insist(self, work: Callable[[], bool]) -> None:
         """Ask until the disk takes it."""
@@ -111,6 +131,17 @@ class Salvage:
         return True
 
 
+def _unseen(found: list[Held], seen: Seen) -> list[Held]:
+    """Batches met for the first time; a tree in disorder leads to the same page more than once."""
+    return [held for held in found if seen.setdefault(held.name[:2], Ranges()).add(held.name.seq)]
+
+
+def _has_ended(held: Held, spans: Spans) -> bool:
+    """Whether a batch that lies on some page had ended when its span was written."""
+    span = spans.get(held.name[:2])
+    return span is not None and held.name.seq < span.first_held
+
+
 def _raise(bug: BaseException) -> None:
     raise bug
 
@@ -118,8 +149,14 @@ def _raise(bug: BaseException) -> None:
 # --- reading a damaged file ----------------------------------------------------------------------------------------
 
 
-def read_over_holes(db: sqlite3.Connection, after: int) -> Iterator[Held]:
-    """Read whole batches in the order of their keys; at damage go on at the next key that can be read."""
+def read_over_holes(db: sqlite3.Connection, after: int, holes: list[int]) -> Iterator[Held]:
+    """Read whole batches in the order of their keys; at damage go on at the next key that can be read.
+
+    Args:
+        db: the damaged file.
+        after: the key to begin after.
+        holes: takes the key at which each hole ended.
+    """
     for _ in range(MAX_HOLES):
         try:
             cursor = db.execute(
@@ -133,6 +170,7 @@ def read_over_holes(db: sqlite3.Connection, after: int) -> Iterator[Held]:
             return
         except (sqlite3.Error, UnicodeError):
             after = _next_readable(db, after)
+            holes.append(after)
         if after >= _END:
             return
 
@@ -200,14 +238,18 @@ def _salvaged_to(keeper: Keeper, path: Path) -> int:
     return int.from_bytes(marks.get(_mark(path), b""), "big")
 
 
-def _take(keeper: Keeper, path: Path, group: list[Held]) -> bool:
+def _take(keeper: Keeper, path: Path, group: list[Held], *, reached: int) -> bool:
     """Take one group into the store; False while the disk fails."""
 
     def take(store: Store) -> None:
-        store.salvage(group, mark=_mark(path), value=group[-1].key.to_bytes(8, "big"))
+        store.salvage(group, mark=_mark(path), value=reached.to_bytes(8, "big"))
         keeper.make_room(store)
 
     return keeper.at_disk(take)
+
+
+def _spans_of(keeper: Keeper, path: Path) -> Spans:
+    return spans_of(keeper.store, [path]) if keeper.store is not None else {}
 
 
 def _end(keeper: Keeper, files: list[Path], seen: Seen) -> bool:

@@ -6,10 +6,12 @@ FORMAT: Final = 1  # PRAGMA user_version
 APPLICATION_ID: Final = 0x65646770  # "edgp", PRAGMA application_id
 PAGE_BYTES: Final = 4096
 
-PRAGMAS: Final = (
-    "locking_mode=EXCLUSIVE",  # before the first look: no shared memory file, no second connection
+LOCKING: Final = "locking_mode=EXCLUSIVE"  # before the first look: no shared memory file, no second connection
+NEW_FILE_PRAGMAS: Final = (
     f"page_size={PAGE_BYTES}",
-    "auto_vacuum=INCREMENTAL",  # before the first table: evicted pages can be given back
+    "auto_vacuum=INCREMENTAL",  # before the first table: evicted pages can be given back; it writes, each time
+)
+PRAGMAS: Final = (
     "journal_mode=WAL",
     "synchronous=FULL",  # a commit ends after fsync of the WAL
     "secure_delete=OFF",  # Debian's default ON doubles the writes of a delete
@@ -20,7 +22,7 @@ PRAGMAS: Final = (
     "trusted_schema=OFF",
 )
 
-READ_ONLY_PRAGMAS: Final = ("locking_mode=EXCLUSIVE", "cache_size=-2048", "mmap_size=0", "trusted_schema=OFF")
+READ_ONLY_PRAGMAS: Final = (LOCKING, "cache_size=-2048", "mmap_size=0", "trusted_schema=OFF")
 
 TABLES: Final = """
 CREATE TABLE epoch(n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, opened_ns INTEGER NOT NULL, boot BLOB NOT NULL,

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.buffer.connection import Step, closed_on_failure, connect, connect_read_only, no_step, one
-from agent.buffer.rows import KEY_BITS, ROT, Changes, Held, Origin
+from agent.buffer.faults import Nonsense
+from agent.buffer.lineage import next_name
+from agent.buffer.rows import KEY_BITS, ROT, Changes, Held, Origin, Victim
 from agent.buffer.schema import PAGE_BYTES
-from agent.buffer.tables import Draft, Epoch, Gone, Tables, lane_rows, read_spans, read_tables
+from agent.buffer.tables import WAL, Draft, Epoch, Gone, Row, Tables, is_sound, lane_rows, read_spans, read_tables
 from wire.batch import digest
 from wire.names import BatchName
 
@@ -30,7 +32,8 @@ STEPS: Final = (
 """Every point at which the disk can fail; `Store` tells its `step` hook each name just before it happens."""
 
 _BATCH: Final = "SELECT b.id, e.id, b.seq, b.stream, b.rows, b.digest, b.head, b.body, b.committed_ns"
-_FROM: Final = "FROM batch b JOIN epoch e ON e.n = b.epoch_n"
+_FROM: Final = "FROM batch b LEFT JOIN epoch e ON e.n = b.epoch_n"  # no batch hides behind an epoch that is rotten
+_MOST_BYTES: Final = 1 << 24  # above every batch
 _SPAN: Final = """
 INSERT INTO span VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET last = excluded.last, first_held =
     coalesce((SELECT min(id) FROM batch WHERE id > base AND id <= base + excluded.last) - base, excluded.last + 1)
@@ -50,8 +53,10 @@ class Store:
         self._origin = origin
         self._step = step
         self._db = (connect_read_only if is_read_only else connect)(path, step=step)
+        self._is_wal_new = False  # whether the next commit is the first of its WAL
         with closed_on_failure(self._db):
             self.tables: Tables = read_tables(self._db)
+            self._is_wal_new = not is_read_only and not self.wal_bytes()
 
     # --- transactions ----------------------------------------------------------------------------------------------
 
@@ -65,25 +70,28 @@ class Store:
         draft.marks.update(changes.marks)
         for (stream, what), rows in changes.counts.items():
             draft.count(stream, what, rows)
-        with self._transaction():
+        with self._transaction(draft):
             self._add_epochs({held.name.epoch: None for held in new})
             if changes.done:
                 self._delete(draft, changes.done)
             self._insert(draft, new)
-            self._write(draft)
-        draft.adopt()
 
     def _draft(self) -> Draft:
-        return Draft(self.tables, origin=self._origin.agent, now_ns=time.time_ns())
+        draft = Draft(self.tables, origin=self._origin.agent, now_ns=time.time_ns())
+        if self._is_wal_new:
+            draft.marks[WAL] = next_name(self.tables.marks.get(WAL, b""))
+        return draft
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, draft: Draft) -> Iterator[None]:
+        """Write what the body does and then the draft, as one; after it the tables say so too."""
         known = dict(self.tables.epochs)
         is_done = False
         self._step("begin")
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._write(draft)
             self._step("commit")
             self._db.execute("COMMIT")
             self._step("committed")
@@ -93,6 +101,8 @@ class Store:
                 self.tables.epochs = known
                 if self._db.in_transaction:  # some errors roll back by themselves
                     self._db.execute("ROLLBACK")
+        draft.adopt()
+        self._is_wal_new = False
 
     def _add_epochs(self, epochs: Mapping[bytes, Epoch | None]) -> None:
         """Store epochs that are not there yet; those without a row of their own are drawn here and now."""
@@ -113,7 +123,14 @@ class Store:
             " RETURNING id, epoch_n, stream, rows, size, parked",
             (json.dumps(list(done)),),
         )
-        draft.delete([Gone(*row) for row in found.fetchall()], what=done)
+        draft.delete(map(self._gone, found.fetchall()), what=done)
+
+    def _gone(self, row: Row) -> Gone:
+        known = {epoch.n for epoch in self.tables.epochs.values()}
+        key, epoch_n, stream, rows, size = _checked(row[:5], int, int, str, int, int)
+        if epoch_n not in known or not 0 < size < _MOST_BYTES:
+            raise Nonsense(f"the row of batch {key} is damaged")
+        return Gone(key, epoch_n, stream, rows, size, None if row[5] is None else str(row[5]))
 
     def _insert(self, draft: Draft, new: Sequence[Held], *, is_received: bool = True) -> None:
         if not new:
@@ -148,7 +165,7 @@ class Store:
     def park(self, reasons: dict[int, str]) -> None:
         """Keep batches but never read them again; those that are rotten leave the account as dropped."""
         draft = self._draft()
-        with self._transaction():
+        with self._transaction(draft):
             for reason in dict.fromkeys(reasons.values()):
                 self._step("park")
                 keys = [key for key, why in reasons.items() if why == reason]
@@ -157,12 +174,11 @@ class Store:
                     " RETURNING id, stream, rows, size",
                     (reason, json.dumps(keys)),
                 )
-                for key, stream, rows, size in found.fetchall():
+                for row in found.fetchall():
+                    key, stream, rows, size = _checked(row, int, str, int, int)
                     draft.lane(key >> KEY_BITS).parked += 1
                     if reason == ROT:
                         draft.count(stream, f"dropped:{ROT}", rows, size=size)
-            self._write(draft)
-        draft.adopt()
 
     def carry(self, old: Tables, *, mark: tuple[str, str], value: bytes) -> None:
         """Take over the small tables of a file whose batches are still to be salvaged, with a mark of it."""
@@ -173,26 +189,22 @@ class Store:
         draft.marks[mark] = value
         for lane, row in enumerate(old.lanes):
             draft.lane(lane).next = max(row.next, draft.lane(lane).next)
-        with self._transaction():
+        with self._transaction(draft):
             self._add_epochs(old.epochs)
             draft.spans.update(old.spans)
-            self._write(draft)
-        draft.adopt()
 
-    def salvage(self, found: Sequence[Held], *, mark: tuple[str, str], value: bytes) -> list[Held]:
-        """Take salvaged batches in under their names and keys, with a mark of how far; give those that were new."""
-        keys = json.dumps([held.key for held in found])
-        query = "SELECT id FROM batch WHERE id IN (SELECT value FROM json_each(?))"
-        known = {row[0] for row in self._db.execute(query, (keys,))}
-        new = [held for held in found if held.key not in known]
+    def salvage(self, found: Sequence[Held], *, mark: tuple[str, str], value: bytes) -> None:
+        """Take salvaged batches in under their names, with a mark of how far; a key that is taken stays as it is."""
         draft = self._draft()
         draft.marks[mark] = value
-        with self._transaction():
+        rightly = [held._replace(key=draft.key_of(held)) for held in found]
+        keys = json.dumps([held.key for held in rightly])
+        query = "SELECT id FROM batch WHERE id IN (SELECT value FROM json_each(?))"
+        known = {row[0] for row in self._db.execute(query, (keys,))}
+        new = list({held.key: held for held in rightly if held.key not in known}.values())
+        with self._transaction(draft):
             self._add_epochs({held.name.epoch: None for held in new})
             self._insert(draft, new, is_received=False)
-            self._write(draft)
-        draft.adopt()
-        return new
 
     def balance(self, reason: str) -> dict[str, int]:
         """Make the account close again after a loss nobody could count: scan what is held, drop the difference.
@@ -210,9 +222,8 @@ class Store:
                 draft.count(stream, f"dropped:{reason}", rows)
             elif rows < 0:
                 draft.count(stream, "received", -rows)
-        with self._transaction():
-            self._write(draft)
-        draft.adopt()
+        with self._transaction(draft):
+            pass
         return {stream: rows for stream, rows in missing.items() if rows}
 
     def prune(self) -> None:
@@ -222,7 +233,7 @@ class Store:
         old = [epoch.n for epoch_id, epoch in self.tables.epochs.items() if epoch_id not in kept]
         if not old:
             return
-        with self._transaction():
+        with self._transaction(self._draft()):
             self._step("prune")
             keys = json.dumps(old)
             self._db.execute("DELETE FROM span WHERE epoch_n IN (SELECT value FROM json_each(?))", (keys,))
@@ -276,15 +287,20 @@ class Store:
         row = None if key is None else self._db.execute(f"{_BATCH} {_FROM} WHERE b.id = ?", (key,)).fetchone()
         return None if row is None else held_of(row)
 
-    def oldest(self, lane: int, *, after: int, limit: int) -> list[Held]:
-        """The oldest batches of a lane, without their bodies; rotten ones have a digest of no bytes."""
+    def oldest(self, lane: int, *, after: int, limit: int) -> list[Victim]:
+        """The oldest batches of a lane, without head and body."""
         self._step("victims")
         rows = self._db.execute(
-            "SELECT b.id, e.id, b.seq, b.stream, b.rows, iif(b.parked IS 'rot', x'', b.digest), b.head,"
-            f" zeroblob(b.size - length(b.head)), b.committed_ns {_FROM} WHERE b.id > ? AND b.id < ? ORDER BY b.id LIMIT ?",
+            f"SELECT b.id, e.id, b.seq, b.rows, b.size, b.committed_ns, b.parked IS '{ROT}' {_FROM}"
+            " WHERE b.id > ? AND b.id < ? ORDER BY b.id LIMIT ?",
             (max(after, lane << KEY_BITS), (lane + 1) << KEY_BITS, limit),
-        )
-        return [held_of(row) for row in rows.fetchall()]
+        ).fetchall()
+        return [
+            Victim(BatchName(epoch, lane, seq), key, count, size, at, bool(is_rotten))
+            for key, epoch, seq, count, size, at, is_rotten in (
+                _checked(row, int, bytes, int, int, int, int, int) for row in rows
+            )
+        ]
 
     def oldest_ns(self, lane: int) -> int | None:
         """When the oldest batch of a lane was committed."""
@@ -323,7 +339,8 @@ class Store:
     def checkpoint(self, mode: str) -> None:
         """Copy the WAL into the file: PASSIVE while running, TRUNCATE at start and stop."""
         self._step("checkpoint")
-        self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        ((_, frames, copied),) = self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        self._is_wal_new = frames == copied  # then the next commit begins the WAL anew
 
     def vacuum(self) -> None:
         """Give free pages back to the file system."""
@@ -338,10 +355,22 @@ class Store:
             self._db.close()
 
 
-def held_of(row: tuple[Any, ...]) -> Held:
-    """A batch from the columns of `_BATCH`."""
+def held_of(row: Row) -> Held:
+    """A batch from the columns of `_BATCH`.
+
+    Raises:
+        Nonsense: they do not hold what they must.
+    """
+    row = _checked(row, int, bytes, int, str, int, bytes, bytes, bytes, int)
     key, epoch, seq, stream, rows, digested, head, body, committed_ns = row
     return Held(BatchName(epoch, key >> KEY_BITS, seq), key, stream, rows, digested, head, body, committed_ns)
+
+
+def _checked(row: Row, *kinds: type) -> Row:
+    """A row of the table `batch`, whose first column is its key."""
+    if not is_sound(row, *kinds):
+        raise Nonsense(f"the row of batch {row[0]!r:.50} is damaged")
+    return row
 
 
 def is_whole(held: Held) -> bool:

@@ -16,6 +16,7 @@ from wire.names import LANES
 
 OWN: Final = ""  # the collector under whose name the buffer keeps its own marks
 COMMIT: Final = (OWN, "commit")  # number and time of the last commit
+WAL: Final = (OWN, "wal")  # the name of the WAL, see `lineage.py`
 CLEAN: Final = (OWN, "clean")  # there after a clean stop, empty from the next commit on
 _COMMIT: Final = struct.Struct(">Qq")
 _MOST: Final = 1 << 62  # above every count, key and time; SQLite's numbers end at 1 << 63
@@ -173,7 +174,7 @@ class Draft:
 
     def go_on_after(self, old: Tables) -> None:
         """Take over the marks of another file that are not here, and count commits on from the later of the two."""
-        known = {*self._tables.marks, *self.marks, CLEAN}
+        known = {*self._tables.marks, *self.marks, CLEAN, WAL}
         self.marks.update({key: value for key, value in old.marks.items() if key not in known})
         number = max(old.commits, self._tables.commits) + 1
         self.marks[COMMIT] = _COMMIT.pack(number, self._now_ns)
@@ -209,6 +210,12 @@ class Draft:
             row = self._tables.spans.get(key) or SpanRow(base, 1, 0)
             self.spans[key] = SpanRow(row.base, row.first_held, row.last)
         return self.spans[key]
+
+    def key_of(self, held: Held) -> int:
+        """The key that a batch must have by its span; its own if there is none."""
+        span = self._tables.spans.get(held.name[:2])
+        key = held.key if span is None else span.base + held.name.seq
+        return key if key >> KEY_BITS == held.name.lane else held.key
 
     def delete(self, gone: Iterable[Gone], *, what: dict[int, str]) -> None:
         """Take ended batches out; rotten ones left the account when they were found."""

@@ -37,8 +37,7 @@ class Forward:
         self._errors: dict[str, tuple[str, str]] = {}
         self._carry: Carry | None = None
         self._broker: Broker | None = None
-        self._since_ns: int | None = None  # for people; how long ago that was, the monotonic clock says
-        self._connected_at = 0.0
+        self._since_ns: int | None = None
         self._stalled_seconds = 0.0  # connected, batches wait, none is in flight, and none leaves
         self._connections = 0
 
@@ -91,7 +90,6 @@ class Forward:
             ) as client:
                 carry = Carry(client, sender, buffer=buffer, will=will)
                 self._broker, self._since_ns, self._carry = broker, time.time_ns(), carry
-                self._connected_at = time.monotonic()
                 self._errors.pop(broker.url, None)
                 log.info("connected to %s, MQTT %s", broker.url, "5" if protocol == MQTT_5 else "3.1.1")
                 try:

@@ -1,4 +1,4 @@
-"""Syslog over UDP and TCP, RFC 5424, RFC 3164 and what devices make of them, told apart line by line.
+"""Syslog over UDP, TCP, TLS and Unix sockets, RFC 5424, RFC 3164 and what devices make of them, told apart line by line.
 
 | step | files |
 |---|---|

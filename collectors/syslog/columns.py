@@ -241,7 +241,7 @@ def knows_sd(text: str) -> bool:
 
 
 def _read_sd(text: str) -> dict[str, Any] | None:
-    """Read structured data, by memo where it is short; KeyError unless all of it is valid and no id stands twice."""
+    """Read structured data, by memo where it is short; KeyError where it earns a flag: the slow path says which."""
     if text in _sd_memo:
         return _sd_memo[text]
     elements = read_elements(text)

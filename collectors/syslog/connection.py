@@ -36,9 +36,7 @@ _QUIET_SECONDS: Final = 0.2  # such a sender has nothing left when it sends noth
 _LEAST_NAP_SECONDS: Final = 0.01  # at a stop
 
 
-_NO_LINE: Final = re.compile(
-    rb"^(?:[1-9][0-9]{0,6} <|$)", re.MULTILINE
-)  # an octet count, or nothing, where a line begins
+_NO_LINE: Final = re.compile(rb"\n(?:[1-9][0-9]{0,6} <|\n)")  # an octet count, or nothing, where a line begins
 _Some = TypeVar("_Some", tuple[bytes, ...], list[Row])
 
 
@@ -51,7 +49,7 @@ class Sender(NamedTuple):
     stream: Stream
 
 
-class Desk(NamedTuple):
+class Shared(NamedTuple):
     """What the connections of a listener share."""
 
     sink: Sink
@@ -85,7 +83,7 @@ class Budget:
 class TcpConnection:
     """Owns one accepted socket and what of its stream is not yet a message."""
 
-    def __init__(self, sock: socket.socket, sender: Sender, desk: "Desk") -> None:
+    def __init__(self, sock: socket.socket, sender: Sender, shared: "Shared") -> None:
         self.sender = sender
         self.nap = Nap(room=_GATHER_BYTES, has_window=True)
         self.read_at = time.monotonic()
@@ -94,9 +92,9 @@ class TcpConnection:
         self._is_frozen = False
         self._sock = sock
         self._stream = sender.stream
-        self._desk = desk
-        self._framer = Framer(desk.max_message_bytes, desk.sink.count)
-        self._order = desk.new_order()
+        self._shared = shared
+        self._framer = Framer(shared.max_message_bytes, shared.sink.count)
+        self._order = shared.new_order()
 
     def fileno(self) -> int:
         """The socket's file descriptor."""
@@ -116,7 +114,8 @@ class TcpConnection:
             return After.CLOSED
         held = self._framer.held_bytes
         if not data:
-            self._put(self._framer.finish(is_cut=self._is_frozen), size=held)
+            is_ours = self._is_frozen and self._sock.family == socket.AF_UNIX  # a shutdown, not the sender's end
+            self._put(self._framer.finish(is_cut=is_ours), size=held)
             self._forget()
             self._stream.close()
             self._sock.close()
@@ -124,7 +123,7 @@ class TcpConnection:
         self.read_at = time.monotonic()
         frames = self._framer.feed(data)
         self._put(frames, size=held + len(data) - self._framer.held_bytes)
-        self._desk.budget.set(self, self._framer.held_bytes)
+        self._shared.budget.set(self, self._framer.held_bytes)
         if self._sock.fileno() < 0:  # it was this one that held most
             return After.CLOSED
         is_full = len(data) == READ_BYTES
@@ -145,7 +144,7 @@ class TcpConnection:
     def end(self, reason: str | None) -> None:
         """Close from our side, counted; the beginning of a message that is held becomes a row, flagged `cut`."""
         if reason is not None:
-            self._desk.sink.count(reason)
+            self._shared.sink.count(reason)
         held = self._framer.held_bytes
         self._forget()
         reset(self._sock)
@@ -156,7 +155,7 @@ class TcpConnection:
         self.freeze()
         lost = self._framer.held_bytes + self._stream.unread_bytes()
         if lost:
-            self._desk.sink.count(reason, lost)
+            self._shared.sink.count(reason, lost)
         self._forget()
         reset(self._sock)
 
@@ -179,22 +178,22 @@ class TcpConnection:
         return After.MORE
 
     def _forget(self) -> None:
-        self._desk.forget(self)
+        self._shared.forget(self)
 
     def _put(self, frames: Frames, *, size: int) -> None:
         """Put the rows of messages that took `size` bytes; where a bug prevents it, those bytes are lost and counted."""
-        desk, sender = self._desk, self.sender
-        origins = Origins(time.time_ns(), desk.transport, sender.identity, sender.peer[0], sender.peer[1])
+        shared, sender = self._shared, self.sender
+        origins = Origins(time.time_ns(), shared.transport, sender.identity, sender.peer[0], sender.peer[1])
         try:
             paid = 0
-            if desk.rates.is_on:
+            if shared.rates.is_on:
                 frames, paid = self._within_rate(frames)
-            rows = read_rows(frames, framer=self._framer, origins=origins, reading=desk.reading, order=self._order)
-            if desk.rates.is_on and len(rows) > paid:  # octet counts that were hidden among lines
-                rows = self._drop_over(rows, paid + desk.rates.take(sender.host, len(rows) - paid))
-            desk.lanes.put(rows)
+            rows = read_rows(frames, framer=self._framer, origins=origins, reading=shared.reading, order=self._order)
+            if shared.rates.is_on and len(rows) > paid:  # octet counts that were hidden among lines
+                rows = self._drop_over(rows, paid + shared.rates.take(sender.host, len(rows) - paid))
+            shared.lanes.put(rows)
         except BaseException:
-            desk.sink.count("failed-bytes", size)
+            shared.sink.count("failed-bytes", size)
             raise
 
     def _within_rate(self, frames: Frames) -> tuple[Frames, int]:
@@ -203,18 +202,18 @@ class TcpConnection:
         The others are counted, and never parsed. Lines in a block are taken for one message each.
         """
         messages = frames.block.count(b"\n") + 1 if frames.block else len(frames.messages)
-        passing = self._desk.rates.take(self.sender.host, messages)
+        passing = self._shared.rates.take(self.sender.host, messages)
         if passing == messages:
             return frames, passing
-        if frames.block and not _NO_LINE.search(frames.block):
-            self._desk.sink.count("rate-limit", messages - passing)
+        if frames.block and not _NO_LINE.search(b"\n" + frames.block + b"\n"):
+            self._shared.sink.count("rate-limit", messages - passing)
             return _first_lines(frames, passing), passing
         whole = self._framer.cut(frames.data) if frames.block else frames
         return whole._replace(messages=self._drop_over(whole.messages, passing)), passing
 
     def _drop_over(self, some: _Some, passing: int) -> _Some:
         if len(some) > passing:
-            self._desk.sink.count("rate-limit", len(some) - passing)
+            self._shared.sink.count("rate-limit", len(some) - passing)
         return some[:passing]
 
 

@@ -14,6 +14,7 @@ from collectors.syslog.config import SEVERITIES, Syslog
 from collectors.syslog.families.table import NAMED
 from collectors.syslog.framing import Framer, Frames
 from collectors.syslog.lanes import lane_of
+from collectors.syslog.local import read_local
 from collectors.syslog.rows import SYSLOG, SyslogRow
 from collectors.syslog.slow import Origin, Reading, parse_line
 from collectors.syslog.structured_data import MAX_PARAMS
@@ -74,7 +75,9 @@ def explain(
     """
     config = config or Syslog()
     listener = config.listeners[0]
-    reading = Reading(encoding or listener.encoding, Times(zone or listener.zone_name))
+    is_local = listener.address.is_unix
+    times = Times(zone or listener.zone_name)
+    reading = Reading(encoding or listener.encoding, times, read_local if is_local else None)
     for message, is_cut in _messages(chunks, listener.max_message_bytes):
         received = time.time_ns() if received_ns is None else received_ns
         reading.times.at(received)

@@ -161,7 +161,7 @@ class Admission:
         return {"refused_connections": self._refused.total, "refused_peers": self._refused.shown("connections")}
 
 
-class DatagramGate:
+class DatagramLimits:
     """Lets datagrams of a chunk pass, or not: by network, then by rate."""
 
     def __init__(self, listener: Listener, sink: Sink) -> None:

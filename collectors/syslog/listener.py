@@ -61,7 +61,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     urgent_rows_per_second: Annotated[int, msgspec.Meta(ge=0)] | None = None
     idle_seconds: Annotated[float, msgspec.Meta(ge=1, le=604_800)] = 3_600.0
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 1_024
-    max_connections_per_peer: Annotated[int, msgspec.Meta(ge=0, le=65_536)] = 256
+    max_connections_per_peer: Annotated[int, msgspec.Meta(ge=0, le=65_536)] = 512
     handshake_seconds: Annotated[float, msgspec.Meta(ge=1, le=300)] = 10.0
     cert_file: File | None = None
     key_file: File | None = None

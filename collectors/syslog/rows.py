@@ -14,7 +14,7 @@ class SyslogRow(NamedTuple):
         peer: the sender's address; v4-mapped IPv6 is written as IPv4; nil for a Unix socket.
         port: the sender's port.
         transport: `udp`, `tcp`, `tls` or `unix`.
-        identity: who the sender proved to be (certificate subject), nil if it proved nothing.
+        identity: who the sender proved to be: the name in its certificate, or user and process; nil if it proved nothing.
         facility: 0 to 23. RFC 5424 section 6.2.1.
         severity: 0 (emerg) to 7 (debug). RFC 5424 section 6.2.1.
         hostname: HOSTNAME, NILVALUE is nil. RFC 5424 section 6.2.4.

@@ -1,7 +1,7 @@
 """Syslog over streams (TCP, TLS, Unix): who is accepted, within which limits, and the end of all connections of a listener.
 
     listening socket ──accept──► network? limits? ──► TCP, Unix ──────────────────► connection, read by the pump
-                                      │              └► TLS ──► lobby ──handshake──►
+                                      │              └► TLS ──handshake───►
                                       └── refused: reset and counted
 
 A stop: nobody new is accepted, but everybody who had connected is, and each connection comes to its end. Who waits at a
@@ -16,14 +16,14 @@ import time
 from typing import Any, Final
 
 from collectors.sink import Sink
-from collectors.syslog.connection import Budget, Desk, Sender, TcpConnection
+from collectors.syslog.connection import Budget, Sender, Shared, TcpConnection
 from collectors.syslog.datagrams import Peer
 from collectors.syslog.dialects import new_order
+from collectors.syslog.handshakes import Handshake, Handshakes
 from collectors.syslog.identity import read_subject
 from collectors.syslog.lanes import LaneSorter
 from collectors.syslog.limits import Admission, RateLimit
 from collectors.syslog.listener import Listener
-from collectors.syslog.lobby import Guest, Lobby
 from collectors.syslog.local import local_order, reading_of
 from collectors.syslog.opening import OpenSocket
 from collectors.syslog.pump import Pump
@@ -63,8 +63,8 @@ class TcpService:
         self._pump = pump
         self._files = files
         self._admission = Admission(listener, sink)
-        self._lobby = Lobby(welcome=self._welcome, leave=self._leave, count=sink.count)
-        self._desk = Desk(
+        self._handshakes = Handshakes(done=self._shaken, gone=self._leave, count=sink.count)
+        self._shared = Shared(
             sink=sink,
             lanes=lanes,
             budget=budget,
@@ -86,8 +86,8 @@ class TcpService:
         """What status shows beside the address."""
         facts: dict[str, object] = {"connections": len(self._connections)}
         if self._files is not None:
-            facts |= self._lobby.facts | self._files.facts
-        return facts | self._admission.facts | self._desk.rates.facts
+            facts |= self._handshakes.facts | self._files.facts
+        return facts | self._admission.facts | self._shared.rates.facts
 
     @property
     def problems(self) -> list[Problem]:
@@ -99,7 +99,7 @@ class TcpService:
         silent_since = time.monotonic() - self._listener.idle_seconds
         for connection in [each for each in self._connections if each.is_silent(silent_since)]:
             connection.end("idle-connection")
-        self._lobby.sweep(self._listener.handshake_seconds)
+        self._handshakes.sweep(self._listener.handshake_seconds)
 
     def stop(self) -> None:
         """Accept those who are connected already and nobody else, and let each connection come to its end."""
@@ -109,7 +109,7 @@ class TcpService:
             while self._accept():
                 pass
         self._stop_listening()
-        self._lobby.settle()
+        self._handshakes.settle()
         for connection in self._connections:
             connection.stop()
 
@@ -122,7 +122,7 @@ class TcpService:
         """Close what is still open; what the kernel holds then is lost, and counted as `left`."""
         self._opened.withdraw()
         self._stop_listening()
-        self._lobby.close()
+        self._handshakes.close()
         for connection in list(self._connections):
             connection.abandon(f"{left}-bytes")
 
@@ -130,7 +130,7 @@ class TcpService:
         """Let go of a connection that is about to be closed."""
         self._connections.discard(connection)
         self._pump.remove(connection)
-        self._desk.budget.set(connection, 0)
+        self._shared.budget.set(connection, 0)
         self._leave(connection.sender.peer)
 
     def _leave(self, peer: Peer) -> None:
@@ -188,14 +188,16 @@ class TcpService:
         if self._files is None:
             self._connect(sock, Sender(peer, peer[0], None, PlainStream(sock)))
         else:
-            self._lobby.enter(sock, peer, self._files.context)
+            self._handshakes.begin(sock, peer, self._files.context)
 
-    def _welcome(self, guest: Guest) -> None:
-        identity = read_subject(guest.stream.certificate)
-        self._connect(guest.sock, Sender(guest.peer, guest.peer[0], identity, guest.stream), is_ready=True)
+    def _shaken(self, handshake: Handshake) -> None:
+        identity = read_subject(handshake.stream.certificate)
+        self._connect(
+            handshake.sock, Sender(handshake.peer, handshake.peer[0], identity, handshake.stream), is_ready=True
+        )
 
     def _connect(self, sock: socket.socket, sender: Sender, *, is_ready: bool = False) -> None:
-        connection = TcpConnection(sock, sender, self._desk)
+        connection = TcpConnection(sock, sender, self._shared)
         self._connections.add(connection)
         self._pump.add(connection, is_ready=is_ready)
 

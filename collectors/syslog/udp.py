@@ -22,7 +22,7 @@ from collectors.syslog.datagrams import DatagramReader, Peer
 from collectors.syslog.dialects import Origins, new_order
 from collectors.syslog.fast import parse_block, parse_frames
 from collectors.syslog.lanes import LaneSorter
-from collectors.syslog.limits import DatagramGate, Host, host_of
+from collectors.syslog.limits import DatagramLimits, Host, host_of
 from collectors.syslog.listener import Listener
 from collectors.syslog.local import local_order, reading_of
 from collectors.syslog.opening import OpenSocket
@@ -50,7 +50,7 @@ class UdpService:
         self._sock = opened.sock
         self._sink = sink
         self._lanes = lanes
-        self._gate = DatagramGate(listener, sink)
+        self._limits = DatagramLimits(listener, sink)
         self._max_bytes = listener.max_message_bytes
         self._reader = DatagramReader(self._sock, slot_bytes=DATAGRAM_BYTES)
         self._reading = reading_of(listener, is_local=opened.is_unix)
@@ -67,7 +67,7 @@ class UdpService:
     @property
     def facts(self) -> dict[str, object]:
         """What status shows beside the address."""
-        return self._gate.facts
+        return self._limits.facts
 
     @property
     def problems(self) -> list[Problem]:
@@ -153,8 +153,8 @@ class UdpService:
     def _put(self, data: list[bytes], senders: "_Senders") -> None:
         """Put the rows of a chunk; where a bug prevents it, its datagrams are lost and counted."""
         try:
-            if not self._gate.is_open:
-                passing = self._gate.choose(senders.hosts())
+            if not self._limits.is_open:
+                passing = self._limits.choose(senders.hosts())
                 if passing is not None:
                     data, senders = list(compress(data, passing)), senders.only(passing)
             if data:

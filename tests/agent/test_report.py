@@ -66,3 +66,12 @@ async def test_rows_that_never_were_stand_in_the_account_over_a_restart_and_only
     assert {("syslog", "received"): 5, ("syslog", "dropped:kernel"): 5} == {
         (entry["stream"], entry["what"]): entry["rows"] for entry in account
     }
+
+
+async def test_rows_that_were_changed_to_fit_are_told_by_their_stream_as_no_loss(tmp_path):
+    async with parts(tmp_path) as agent:
+        tap = agent.intake.subscribe("agent")
+        agent.intake.note_changed("syslog", shrunk=2)
+        drops_of(agent).declare()
+        row = (await declared(tap))["shrunk"]
+    assert ("counted", "syslog", 2, "rows") == tuple(row[key] for key in ("event", "stream", "count", "unit"))

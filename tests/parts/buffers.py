@@ -53,7 +53,7 @@ def sized(**settings) -> BufferSettings:
 
 
 def keeper(folder: Path, *, step=lambda _: None, in_flight=(), **settings) -> Keeper:
-    """An open keeper."""
+    """An open keeper; that the machine's own disk is nearly full is no matter to it."""
     folder.mkdir(parents=True, exist_ok=True)
     one = Keeper(folder, origin=ORIGIN, settings=sized(**settings), in_flight=in_flight, step=step)
     one.open()

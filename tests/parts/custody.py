@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from parts.buffers import assert_account_closes, details, keeper, numbers, readable, salvage, sealed
+from parts.disks import CORRUPT, sqlite_error
 
 from agent.buffer import read
 from agent.buffer.keeper import Keeper
@@ -25,13 +26,6 @@ from agent.buffer.tables import CLEAN, number_of
 from wire.names import BatchName
 
 MARK = ("log", "at")
-
-
-def corrupt() -> sqlite3.DatabaseError:
-    """What SQLite says of a damaged page."""
-    error = sqlite3.DatabaseError("database disk image is malformed")
-    error.sqlite_errorcode = 11
-    return error
 
 
 def is_sound(store: Store) -> bool:
@@ -169,7 +163,7 @@ class Custody:
         self.found()  # damage is found where reading meets it
         self.keeper.tick()
         if not is_sound(self.keeper.store):  # or later, by a write
-            self.keeper.fail(corrupt())
+            self.keeper.fail(sqlite_error(CORRUPT))
             self.keeper.tick()
         assert self.keeper.fault is None
         salvage(self.keeper)

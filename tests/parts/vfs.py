@@ -1,7 +1,7 @@
 """SQLite's door to the file system, wrapped: every call can be told to fail, and every write and sync is recorded.
 
     with watched() as door:                    # connections opened meanwhile go through it
-        door.fail = lambda call: FULL if call.number == 17 else 0
+        door.fail = lambda call: READ_FAILED if call.number == 17 else 0
         ...
 
 `parts/power.py` makes of the record what a power cut would have left of the files.
@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-FULL, CANNOT_OPEN = 13, 14  # SQLite's extended result codes
-READ_FAILED, WRITE_FAILED, SYNC_FAILED, TRUNCATE_FAILED = 266, 778, 1034, 1546
+READ_FAILED, TRUNCATE_FAILED, DELETE_FAILED = 266, 1546, 2570  # SQLite's extended result codes
 NAME = b"watched"
 
 _p, _i, _n = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64

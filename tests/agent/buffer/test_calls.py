@@ -4,32 +4,31 @@ The list of `parts/custody.py` knows what must be there. A test goes on to the n
 fewer, so no call is left out, whichever SQLite makes.
 """
 
-import errno
 import os
-from collections.abc import Callable
+import shutil
 from itertools import count
 
 import pytest
 from parts.custody import Custody
-from parts.vfs import CANNOT_OPEN, FULL, READ_FAILED, SYNC_FAILED, TRUNCATE_FAILED, WRITE_FAILED, Call, watched
+from parts.disks import CANTOPEN, FULL, SYNC_FAILED, WRITE_FAILED, probe_that_says
+from parts.vfs import DELETE_FAILED, READ_FAILED, TRUNCATE_FAILED, Call, watched
 
 from agent.buffer import faults
 from agent.buffer import keeper as keeper_module
 from agent.buffer import room as room_module
 
-DELETE_FAILED = 2570
 FAILURES = {  # what the kernel says → what SQLite's unix layer makes of it, for each call that can meet it
     "ENOSPC": {"write": FULL},
-    "EDQUOT": {"write": WRITE_FAILED},
+    "EDQUOT": {"write": WRITE_FAILED, "sync": SYNC_FAILED},  # over NFS a quota is met by the sync
     "EIO": {
-        "open": CANNOT_OPEN,
+        "open": CANTOPEN,
         "read": READ_FAILED,
         "write": WRITE_FAILED,
         "sync": SYNC_FAILED,
         "truncate": TRUNCATE_FAILED,
         "delete": DELETE_FAILED,
     },
-    "EROFS": {"open": CANNOT_OPEN, "write": WRITE_FAILED, "truncate": TRUNCATE_FAILED, "delete": DELETE_FAILED},
+    "EROFS": {"open": CANTOPEN, "write": WRITE_FAILED, "truncate": TRUNCATE_FAILED, "delete": DELETE_FAILED},
 }
 STATE = {
     "ENOSPC": {"full"},
@@ -59,21 +58,12 @@ class Disk:
         self.has_failed, self.is_broken = True, self.is_lasting
         return code
 
-    def probe(self, real: Callable[..., int]) -> Callable[..., int]:
-        """What the kernel says to the small write by which the keeper asks the disk itself."""
-
-        def opened(path, *args, **kwargs):
-            if str(path).endswith("/probe") and self.is_broken and self.error != "EIO":
-                raise OSError(errno.__dict__[self.error], os.strerror(errno.__dict__[self.error]))
-            return real(path, *args, **kwargs)
-
-        return opened
-
 
 @pytest.fixture
 def patient(monkeypatch):
     monkeypatch.setattr(keeper_module, "REOPEN_SECONDS", 3600.0)  # the test says when the disk is tried again
     monkeypatch.setattr(room_module, "WAL_BYTES", 64 << 10)  # so that checkpoints are among the calls
+    monkeypatch.setattr(room_module, "RESERVE_BYTES", 4 << 10)
 
 
 def work(one: Custody) -> None:
@@ -98,7 +88,8 @@ def live(folder, monkeypatch, disk: Disk) -> bool:
         one = Custody(folder)
         one.commit()
         one.keeper.close()  # so that the workload opens a store with a backlog
-        patch.setattr(faults.os, "open", disk.probe(os.open))
+        if disk.error != "EIO":
+            patch.setattr(faults.os, "open", probe_that_says(disk.error, lambda: disk.is_broken))
         door.fail, door.tears = disk, True
         one.again()
         work(one)
@@ -114,24 +105,26 @@ def live(folder, monkeypatch, disk: Disk) -> bool:
         one.commit()
         one.reopen()
         one.check()
+        one.keeper.close()
+    shutil.rmtree(folder)
     return disk.has_failed
 
 
-def live_through(tmp_path, monkeypatch, error: str, *, is_lasting: bool, stride: int) -> int:
+def live_through(quick_path, monkeypatch, error: str, *, is_lasting: bool, stride: int) -> int:
     for number in count(1, stride):
-        if not live(tmp_path / str(number), monkeypatch, Disk(error, number, is_lasting=is_lasting)):
+        if not live(quick_path / str(number), monkeypatch, Disk(error, number, is_lasting=is_lasting)):
             return number
     raise AssertionError
 
 
 @pytest.mark.parametrize("is_lasting", [False, True], ids=["once", "lasting"])
 @pytest.mark.parametrize("error", list(FAILURES))
-def test_whichever_call_fails_nothing_is_lost_and_nothing_doubled(tmp_path, monkeypatch, patient, error, is_lasting):
-    assert live_through(tmp_path, monkeypatch, error, is_lasting=is_lasting, stride=13) > 50
+def test_whichever_call_fails_nothing_is_lost_and_nothing_doubled(quick_path, monkeypatch, patient, error, is_lasting):
+    assert live_through(quick_path, monkeypatch, error, is_lasting=is_lasting, stride=13) > 50
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("is_lasting", [False, True], ids=["once", "lasting"])
 @pytest.mark.parametrize("error", list(FAILURES))
-def test_every_single_call_fails_in_turn(tmp_path, monkeypatch, patient, error, is_lasting):
-    assert live_through(tmp_path, monkeypatch, error, is_lasting=is_lasting, stride=1) > 50
+def test_every_single_call_fails_in_turn(quick_path, monkeypatch, patient, error, is_lasting):
+    assert live_through(quick_path, monkeypatch, error, is_lasting=is_lasting, stride=1) > 50

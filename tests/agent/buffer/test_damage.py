@@ -1,12 +1,15 @@
 """Damaged files: set aside, never deleted, salvaged over their holes; rot is found batch by batch."""
 
+import random
 import sqlite3
 from contextlib import closing
 
 import pytest
 from parts.buffers import assert_account_closes, details, keeper, numbers, put, readable, salvage, sealed, sums
+from parts.disks import CORRUPT, sqlite_error
 
-from agent.buffer import damage, read
+from agent.buffer import damage, pages, read
+from agent.buffer import room as room_module
 from agent.buffer.rows import Changes, NotRead
 from agent.buffer.salvage import _mark, _take, read_over_holes
 
@@ -102,32 +105,72 @@ def test_batches_around_a_corrupt_page_are_salvaged_and_the_rest_is_counted_and_
 
 @pytest.mark.parametrize("keep", [0.3, 0.7, 0.95])
 def test_a_truncated_file_gives_what_is_left_of_it(tmp_path, keep):
-    file, expected = filled(tmp_path)
+    file, expected = filled(tmp_path, batches=1000)
     with file.open("r+b") as raw:
         raw.truncate(int(pages_of(file) * keep) * PAGE)
     one = keeper(tmp_path)
     readable(one)
-    put(one, 9000)
+    put(one, 90_000)
     one.tick()
     assert one.fault is None
     salvage(one)
-    found = [number for number in numbers(readable(one)) if number < 9000]
-    assert set(found) <= set(expected)
+    one.commit(Changes())
+    found = set(numbers(readable(one))) - {90_000, 90_001}
+    assert found <= set(expected)
+    assert len(found) > (keep - 0.15) * len(expected)
+    lost = len(expected) - len(found)
+    assert sum(entry["rows"] for entry in details(readable(one, 0), "dropped")) == lost
     assert_account_closes(one.store)
     assert one.store._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def root_of(file, table):
+    with closing(sqlite3.connect(file)) as db:
+        return db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()[0]
+
+
+@pytest.mark.parametrize("size", [0, 3_000, 40_000], ids=["small", "a page", "overflow pages"])
+def test_a_damaged_page_at_the_root_hides_nothing(tmp_path, size):
+    """Every batch is still there, and no tree leads to it."""
+    one = keeper(tmp_path)
+    noise = random.Random(1).randbytes(size).hex()
+    held = [put(one, first, text=f"{first}{noise}")[0] for first in range(0, 1000, 10)]
+    one.commit(Changes(done={batch.key: "confirmed" for batch in held[:7]}))
+    one.close()
+    overwrite(tmp_path / "buffer.db", root_of(tmp_path / "buffer.db", "batch") - 1)
+    two = keeper(tmp_path)
+    readable(two)
+    two.tick()
+    salvage(two)
+    assert sorted(numbers(readable(two))) == numbers(held[7:])
+    assert sums(two.store.tables.account)["log"] == {"received": 200, "confirmed": 14}
+    assert_account_closes(two.store)
+
+
+def test_page_by_page_takes_any_bytes(tmp_path):
+    chance = random.Random(5)
+    file, _ = filled(tmp_path)
+    content = bytearray(file.read_bytes())
+    for _ in range(300):
+        at = chance.randrange(0, len(content) - 8)
+        content[at : at + chance.randint(1, 8)] = chance.randbytes(chance.randint(1, 8))
+    file.write_bytes(content[: chance.randrange(len(content))])
+    with pages.pages_of(file) as found:
+        assert found.free() is not None
+        assert sum(len(list(pages.rows_on(found, index))) for index in range(len(found))) > 0
 
 
 def test_a_salvage_that_is_interrupted_goes_on_where_it_was(tmp_path):
     _, expected = filled(tmp_path)
     one = keeper(tmp_path)
-    one.fail(_corrupt())
+    one.fail(sqlite_error(CORRUPT))
     one.tick()
     (aside,) = damage.waiting(tmp_path)
     with closing(sqlite3.connect(aside)) as db:  # the first half only
         half = db.execute("SELECT id FROM batch ORDER BY id LIMIT 1 OFFSET 90").fetchone()[0]
     with closing(damage.connect(aside)) as db:
-        group = [held for held in read_over_holes(db, 0) if held.key <= half]
-    assert _take(one, aside, group)
+        group = [held for held in read_over_holes(db, 0, []) if held.key <= half]
+    assert _take(one, aside, group, reached=half)
     assert one.store.tables.marks[_mark(aside)]
     one.close()
     two = keeper(tmp_path)
@@ -141,7 +184,7 @@ def test_a_store_found_damaged_while_running_goes_on_under_its_keys_and_its_acco
     one = keeper(tmp_path)
     held = [put(one, first)[0] for first in (0, 10, 20)]
     one.commit(Changes(done={held[0].key: "confirmed"}))
-    one.fail(_corrupt())
+    one.fail(sqlite_error(CORRUPT))
     put(one, 30)
     assert one.fault is None  # a new store at once
     salvage(one)
@@ -152,22 +195,64 @@ def test_a_store_found_damaged_while_running_goes_on_under_its_keys_and_its_acco
     assert_account_closes(one.store)
 
 
-def test_a_wal_from_elsewhere_is_not_taken_for_ours(tmp_path):
+def lay_beside(file, wal):
+    """A file and a WAL that was not made with it."""
+    target = file.with_name("buffer.db-wal")
+    target.write_bytes(wal)
+    return keeper(file.parent)
+
+
+def test_a_wal_of_another_store_does_not_hide_what_the_file_holds(tmp_path):
     file, expected = filled(tmp_path / "a")
     other = keeper(tmp_path / "b")
     put(other, 5000, 500)
-    (tmp_path / "a" / "buffer.db-wal").write_bytes((tmp_path / "b" / "buffer.db-wal").read_bytes())
-    one = keeper(tmp_path / "a")
+    one = lay_beside(file, (tmp_path / "b" / "buffer.db-wal").read_bytes())
     assert one.fault is None
-    assert set(numbers(readable(one))) - set(expected) <= set(range(5000, 5500))
     put(one, 9000)
-    one.tick()
-    assert one.fault is None
+    salvage(one)
+    assert sorted(numbers(readable(one))) == sorted([*expected, *range(5000, 5500), 9000, 9001])
     assert_account_closes(one.store)
-    assert file.exists()
 
 
-def test_a_torn_wal_loses_only_the_commits_that_were_torn(tmp_path):
+def test_an_older_file_beside_a_newer_wal_is_no_store_but_gives_its_batches(tmp_path):
+    """As a backup leaves it that copied the file, and its WAL some checkpoints later."""
+    one = keeper(tmp_path / "a")
+    for first in range(0, 100, 10):
+        put(one, first, 10)
+    one.store.checkpoint("PASSIVE")
+    backup = (tmp_path / "a" / "buffer.db").read_bytes()
+    for first in range(100, 300, 100):
+        put(one, first, 50)
+        one.store.checkpoint("PASSIVE")
+        put(one, first + 50, 50)
+    wal = (tmp_path / "a" / "buffer.db-wal").read_bytes()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "buffer.db").write_bytes(backup)
+    two = lay_beside(tmp_path / "b" / "buffer.db", wal)
+    assert len(damage.waiting(tmp_path / "b")) == 1
+    salvage(two)
+    found = numbers(readable(two))
+    assert set(range(100)) | set(range(250, 300)) <= set(found)
+    assert len(found) == len(set(found))
+    assert_account_closes(two.store)
+
+
+def test_a_file_copied_before_its_wal_without_a_checkpoint_between_is_whole(tmp_path):
+    one = keeper(tmp_path / "a")
+    put(one, 0, 10)
+    one.store.checkpoint("PASSIVE")
+    put(one, 10, 10)
+    backup = (tmp_path / "a" / "buffer.db").read_bytes()
+    put(one, 20, 10)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "buffer.db").write_bytes(backup)
+    two = lay_beside(tmp_path / "b" / "buffer.db", (tmp_path / "a" / "buffer.db-wal").read_bytes())
+    assert damage.waiting(tmp_path / "b") == []
+    assert numbers(readable(two)) == list(range(30))
+
+
+def test_a_torn_wal_loses_only_the_commits_that_were_torn(tmp_path, monkeypatch):
+    monkeypatch.setattr(room_module, "RESERVE_BYTES", PAGE)
     one = keeper(tmp_path / "a")
     for first in range(0, 100, 10):
         put(one, first, 10)
@@ -200,9 +285,3 @@ def test_a_file_that_is_whole_but_not_ours_is_left_alone(tmp_path, pragma, state
     assert numbers(readable(one)) == [0, 1]
     one.close()
     assert file.read_bytes() == content
-
-
-def _corrupt() -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError("database disk image is malformed")
-    error.sqlite_errorcode = 11
-    return error

@@ -5,33 +5,12 @@ import sqlite3
 
 import pytest
 from parts.buffers import assert_account_closes, details, keeper, numbers, put, readable, sealed, sums
+from parts.disks import CANTOPEN, FULL, IO, READ_ONLY, Broken
 
 from agent.buffer import keeper as keeper_module
 from agent.buffer.faults import fault_of
 from agent.buffer.rows import Changes
 from agent.buffer.view import look, spans_of
-
-IO, FULL, READ_ONLY, CANTOPEN = 10, 13, 8, 14
-
-
-class Broken:
-    """A disk that fails at some steps, or at all of them."""
-
-    def __init__(self):
-        self.code = None
-        self.at = None
-
-    def __call__(self, step):
-        if self.code is not None and self.at in (None, step):
-            error = sqlite3.OperationalError(f"injected at {step}")
-            error.sqlite_errorcode = self.code
-            raise error
-
-    def fail(self, code, at=None):
-        self.code, self.at = code, at
-
-    def mend(self):
-        self.code = None
 
 
 @pytest.fixture

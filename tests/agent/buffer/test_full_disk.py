@@ -1,43 +1,19 @@
 """A real small file system, filled to its last byte by somebody else."""
 
+import os
 import random
-import subprocess
-from contextlib import contextmanager
+import shutil
 
 import pytest
 from parts.buffers import assert_account_closes, details, keeper, numbers, readable, sealed
+from parts.disks import MIB, fill_disk, free_disk, remount, small_disk
 
+from agent.buffer import StoreHeld, lock
 from agent.buffer.rows import Changes
 
-MIB = 1 << 20
 NOISE = random.Random(3).randbytes(50_000).hex()
 
 pytestmark = pytest.mark.root
-
-
-@contextmanager
-def small_disk(folder, size_mib):
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "tmpfs", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-def fill_disk(folder):
-    """Take every byte that is left."""
-    with (folder / "somebody-elses").open("ab", buffering=0) as file:
-        for size in (MIB, 4096, 1):
-            try:
-                while file.write(bytes(size)) == size:
-                    pass
-            except OSError:
-                continue
-
-
-def free_disk(folder):
-    (folder / "somebody-elses").unlink()
 
 
 def fill(one, count, *, start=0, lane=1):
@@ -139,19 +115,60 @@ def test_a_store_begun_on_a_full_disk_starts_in_memory_and_reaches_the_disk_late
         assert numbers(readable(keeper(disk))) == expected(10)
 
 
-def test_a_disk_that_is_remounted_read_only_is_a_state_and_its_backlog_is_still_read(tmp_path):
+@pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
+def test_on_a_disk_that_is_read_only_the_backlog_is_still_read_and_what_comes_waits_in_memory(tmp_path, is_killed):
+    """After a stop the file is whole by itself; after a kill its newest commits are in the WAL."""
     with small_disk(tmp_path / "disk", 96) as disk:
         one = keeper(disk)
         fill(one, 10)
-        one.close()
-        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        if is_killed:
+            store = one.store._db
+            shutil.copytree(disk, tmp_path / "copy")
+            store.close()
+            shutil.copytree(tmp_path / "copy", disk, dirs_exist_ok=True)
+            assert (disk / "buffer.db-wal").stat().st_size > 0
+        else:
+            one.close()
+        remount(disk, "ro")
         two = keeper(disk)
         fill(two, 5, start=1000)
         assert two.fault.state == "read-only"
         assert numbers(readable(two)) == expected(10) + expected(5, 1000)
-        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        two.commit(Changes(done={readable(two)[0].key: "confirmed"}))
+        remount(disk, "rw")
         two.open()
         assert two.fault is None
-        assert sorted(numbers(readable(two))) == expected(10) + expected(5, 1000)
+        assert numbers(readable(two)) == expected(10)[2:] + expected(5, 1000)
         assert_account_closes(two.store)
+        two.close()
+
+
+def test_a_read_only_disk_has_one_agent_too(tmp_path):
+    with small_disk(tmp_path / "disk", 32) as disk:
+        keeper(disk).close()
+        os.close(lock.hold(disk))
+        remount(disk, "ro")
+        held = lock.hold(disk)
+        with pytest.raises(StoreHeld):
+            lock.hold(disk)
+        os.close(held)
+
+
+def test_a_store_that_is_opened_on_a_full_disk_gives_its_reserve_up_and_goes_on(tmp_path):
+    """Even forgetting old epochs, which every opening does, needs a little room."""
+    with small_disk(tmp_path / "disk", 160) as disk:
+        one = keeper(disk)
+        fill(one, 10)
+        one.commit(Changes(done={held.key: "confirmed" for held in readable(one)}))
+        one.close()
+        one = keeper(disk)
+        fill(one, 10)
+        one.close()
+        fill_disk(disk)
+        two = keeper(disk)
+        fill(two, 10, start=1000)
+        assert two.fault is None
+        assert not (disk / "reserve").exists()
+        assert numbers(readable(two)) == expected(10) + expected(10, 1000)
+        free_disk(disk)
         two.close()

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from parts.buffers import sums
 from parts.custody import Custody
+from parts.disks import FULL, IO, MEMORY, READ_ONLY, SYNC_FAILED, WRITE_FAILED, sqlite_error
 
 from agent.buffer import keeper as keeper_module
 from agent.buffer import room as room_module
 
-FULL, WRITE_FAILED = 13, 778
 PAGE = 4096
 LANES = st.integers(0, 2)
 
@@ -40,12 +40,11 @@ class Disk:
         if self.after:
             self.after -= 1
             return
-        error = sqlite3.OperationalError(f"at {step}")
-        error.sqlite_errorcode = self.code
+        code = self.code
         if self.left is not None:
             self.left -= 1
-            self.code = self.code if self.left else None
-        raise error
+            self.code = code if self.left else None
+        raise sqlite_error(code, f"at {step}")
 
 
 class BufferModel(RuleBasedStateMachine):
@@ -54,19 +53,22 @@ class BufferModel(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(keeper_module, "REOPEN_SECONDS", 3600.0)  # the model says when the disk is tried again
         self.patch.setattr(room_module, "WAL_BYTES", 64 << 10)
+        self.patch.setattr(room_module, "RESERVE_BYTES", 4 << 10)
         self.patch.setattr(keeper_module, "FLOOR_BYTES", 100 << 10)
-        self.folder = Path(tempfile.mkdtemp(prefix="edgepost-model-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="edgepost-model-", dir=MEMORY))
         self.disk = Disk()
         self.one = Custody(self.folder, step=self.disk, limit_bytes=500 << 10)
         self.is_failing = False
 
     def teardown(self) -> None:
         self.disk.code = None
-        self.one.mend()
-        self.one.check()
-        self.one.keeper.close()
-        self.patch.undo()
-        shutil.rmtree(self.folder)
+        try:
+            self.one.mend()
+            self.one.check()
+            self.one.keeper.close()
+        finally:
+            self.patch.undo()
+            shutil.rmtree(self.folder)
 
     def is_whole(self) -> bool:
         return self.disk.code is None and self.one.keeper.fault is None
@@ -97,12 +99,12 @@ class BufferModel(RuleBasedStateMachine):
         self.one.keeper.draw_epoch()
 
     @rule(
-        code=st.sampled_from([10, FULL, 8, WRITE_FAILED, 1034]),
+        code=st.sampled_from([IO, FULL, READ_ONLY, WRITE_FAILED, SYNC_FAILED]),
         after=st.integers(0, 12),
         left=st.none() | st.integers(1, 4),
     )
     def break_disk(self, code: int, after: int, left: int | None) -> None:
-        """SQLITE_IOERR, FULL, READONLY, IOERR_WRITE, IOERR_FSYNC at any step from now on, or at some."""
+        """All steps fail from one on, or some."""
         self.disk.code, self.disk.after, self.disk.left = code, after, left
 
     @precondition(lambda self: self.one.keeper.fault is not None)

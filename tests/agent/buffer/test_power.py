@@ -11,8 +11,9 @@ from itertools import count, pairwise
 
 import pytest
 from parts.buffers import assert_account_closes, keeper, numbers, readable, sealed
+from parts.disks import SYNC_FAILED
 from parts.power import HOW, Medium, lay_out
-from parts.vfs import SYNC_FAILED, watched
+from parts.vfs import watched
 
 from agent.buffer import room as room_module
 from agent.buffer.rows import Changes
@@ -83,6 +84,7 @@ class Workload:
 
 @pytest.fixture
 def small_wal(monkeypatch):
+    monkeypatch.setattr(room_module, "RESERVE_BYTES", 4 << 10)
     monkeypatch.setattr(room_module, "WAL_BYTES", 256 << 10)  # a checkpoint every few commits
 
 
@@ -110,8 +112,8 @@ def check(folder, files, before, after):
     one.close()
 
 
-def cut_everywhere(tmp_path, *, seed, steps, stride):
-    log, points = recorded(tmp_path / "live", seed, steps)
+def cut_everywhere(quick_path, *, seed, steps, stride):
+    log, points = recorded(quick_path / "live", seed, steps)
     chance, medium, count = random.Random(seed), Medium(), 0
     for entry in log[: points[0].at]:
         medium.take(entry)
@@ -119,20 +121,20 @@ def cut_everywhere(tmp_path, *, seed, steps, stride):
         for at in range(before.at, after.at):
             medium.take(log[at])
             if at % stride == 0:
-                check(tmp_path / "cut", medium.cut(HOW[count % len(HOW)], chance), before, after)
-                shutil.rmtree(tmp_path / "cut")
+                check(quick_path / "cut", medium.cut(HOW[count % len(HOW)], chance), before, after)
+                shutil.rmtree(quick_path / "cut")
                 count += 1
     return count
 
 
-def test_after_a_power_cut_at_any_point_every_committed_batch_is_there(tmp_path, small_wal):
-    assert cut_everywhere(tmp_path, seed=1, steps=40, stride=7) > 100
+def test_after_a_power_cut_at_any_point_every_committed_batch_is_there(quick_path, small_wal):
+    assert cut_everywhere(quick_path, seed=1, steps=40, stride=7) > 100
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(2, 6))
-def test_after_a_power_cut_at_every_single_point_every_committed_batch_is_there(tmp_path, small_wal, seed):
-    assert cut_everywhere(tmp_path, seed=seed, steps=60, stride=1) > 1000
+def test_after_a_power_cut_at_every_single_point_every_committed_batch_is_there(quick_path, small_wal, seed):
+    assert cut_everywhere(quick_path, seed=seed, steps=60, stride=1) > 1000
 
 
 def lose_one_sync(folder, broken: int) -> bool:
@@ -152,7 +154,7 @@ def lose_one_sync(folder, broken: int) -> bool:
     return next(syncs) > broken + 1
 
 
-def test_a_sync_that_failed_is_not_believed_when_the_next_one_succeeds(tmp_path, small_wal):
+def test_a_sync_that_failed_is_not_believed_when_the_next_one_succeeds(quick_path, small_wal):
     """What such a sync was to make durable is on the disk only if it is written again (fsync(2) on Linux)."""
-    broken = next(number for number in count(1) if not lose_one_sync(tmp_path / str(number), number))
+    broken = next(number for number in count(1) if not lose_one_sync(quick_path / str(number), number))
     assert broken > 15

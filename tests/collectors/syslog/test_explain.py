@@ -60,3 +60,10 @@ def test_zone_and_encoding_are_the_listeners_unless_given() -> None:
 def test_the_lanes_are_those_of_the_settings() -> None:
     (one,) = explained(b"<11>Oct 11 22:14:15 h t: a", config=Syslog(lanes=Lanes(err="bulk")))
     assert one.lane is Lane.BULK
+
+
+def test_lines_of_a_unix_socket_are_read_as_that_listener_reads_them() -> None:
+    config = Syslog(listeners=(Listener(bind="unix:///run/edgepost/log"),))
+    (explained,) = explain([b"<13>Nov 25 10:00:00 my app[7]: text\n"], config=config)
+    row = SyslogRow(*explained.row)
+    assert (None, "my app", "7", "text") == (row.hostname, row.app_name, row.proc_id, row.message)

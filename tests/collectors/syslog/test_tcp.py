@@ -254,7 +254,7 @@ async def test_what_a_stop_has_no_time_for_is_counted_to_the_byte() -> None:
 
 async def test_a_stop_takes_every_connection_that_was_not_yet_accepted() -> None:
     sink = ListSink()
-    async with collecting(sink, "tcp://127.0.0.1:0", max_connections_per_peer=0) as (port,):
+    async with collecting(sink, "tcp://127.0.0.1:0") as (port,):
         socks = [connect(port) for _ in range(300)]
         for number, sock in enumerate(socks):
             sock.sendall(LINE % number)  # and no turn of the loop until the stop
