@@ -22,7 +22,8 @@ def catch_up(contestant: Contestant, source: Part, *, count: int) -> Numbers:
     Returns:
         `fill ...` while the lines were taken in, `waiting ...` when all of them were held (unless a peer lost some),
         `first after s` from the far end's start to the first line delivered, `drain ...` from there to the last one,
-        `not delivered` of the lines sent: lost, or still held when nothing had come for 45 s.
+        `not delivered` of the lines sent: lost, or still held when nothing had come for 45 s;
+        `counted lost` what the contestant says of it.
     """
     found = _fill(contestant, source, count=count)
     before, started = cost(contestant.pid), time.perf_counter()
@@ -44,6 +45,7 @@ def catch_up(contestant: Contestant, source: Part, *, count: int) -> Numbers:
         "drain us": 1e6 * used.cpu_seconds / max(1, arrived),
         "drain pss MB": most_pss / 1e6,
         "not delivered": count - arrived,
+        "counted lost": contestant.counted_lost(),
     }
 
 

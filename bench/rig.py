@@ -98,7 +98,7 @@ class Edgepost:
             "site": SITE,
             "state_dir": str(self.store),
             "socket": str(self.socket),
-            "buffer": {"limit_bytes": limit_bytes},
+            "buffer": {"limit_bytes": limit_bytes, "keep_free_percent": 1},  # others fill this disk too
             "forward": {"brokers": [{"url": f"mqtt://127.0.0.1:{self.far_end.port}"}], "stop_grace_seconds": 1},
             "collectors": [{"collector": "syslog", "name": "syslog", "listeners": listeners}],
         }
@@ -132,9 +132,11 @@ class Edgepost:
             return {}
 
     def counted_lost(self) -> int:
-        """Every row that the agent says it lost before it was one, the kernel's drops included."""
-        (one,) = [one for one in self.status()["collectors"] if one["name"] == "syslog"]
-        return sum(one["drops"][name] for name, meaning in one["reasons"].items() if meaning["is_in_rows"])
+        """Every row that the agent says it lost: before it was one, the kernel's drops included, or evicted."""
+        status = self.status()
+        (one,) = [one for one in status["collectors"] if one["name"] == "syslog"]
+        lost = sum(one["drops"][name] for name, meaning in one["reasons"].items() if meaning["is_in_rows"])
+        return int(lost + status["buffer"]["evicted_rows"])
 
     def stop(self) -> None:
         """End everything, the near end first."""

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -181,11 +182,12 @@ class Bench:
 def facts(folder: Path, its_cores: Cores) -> list[str]:
     """Where and what is measured."""
     root = "as root" if os.geteuid() == 0 else "not root: UDP receive buffers are what net.core.rmem_max grants"
+    free = shutil.disk_usage(folder).free
     limit = Path("/proc/sys/net/core/rmem_max").read_text(encoding="ascii").strip()
     return [
         machine(),
         versions(),
-        f"{root}, net.core.rmem_max {limit}; files in {folder}",
+        f"{root}, net.core.rmem_max {limit}; files in {folder}, {free >> 30} GiB free",
         its_cores.describe(),
         *(f"lines `{mix}`: {text}" for mix, text in describe().items()),
     ]
