@@ -6,7 +6,7 @@ also while the first has closed its memory because the disk fails.
 
 import fcntl
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -25,15 +25,15 @@ def hold(folder: Path) -> int:
         OSError: the folder cannot be used.
     """
     descriptor = os.open(folder / NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise FolderHeld(f"another receiver works on {folder} (pid {holder}); stop it, or give another `dir`") from None
-    except BaseException:
-        os.close(descriptor)
-        raise
+    with ExitStack() as stack:
+        stack.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            text = f"another receiver works on {folder} (pid {holder}); stop it, or give another `dir`"
+            raise FolderHeld(text) from None
+        stack.pop_all()
     with suppress(OSError):  # the pid is a courtesy
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())

@@ -15,6 +15,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -93,11 +94,10 @@ class Memory:
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._db.close)
             self._prepare(path)
-        except BaseException:
-            self._db.close()
-            raise
+            stack.pop_all()
         self._names = Names(self._db)
         self._states = States(self._db)
 
@@ -127,19 +127,26 @@ class Memory:
         if not change:
             return
         now = time.time_ns()
-        execute = self._db.execute
-        execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             self._names.add(change.batches, now=now)
             self._write(change)
             self._states.hear(change.states, names=self._names, now=now)
-            execute("COMMIT")
-        except BaseException:
-            self._names.forget()
-            if self._db.in_transaction:
-                execute("ROLLBACK")
-            raise
         self.positions.update(change.positions)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Whole or not at all; after a failure the names are read anew."""
+        self._db.execute("BEGIN IMMEDIATE")
+        with ExitStack() as stack:
+            stack.callback(self._undo)
+            yield
+            self._db.execute("COMMIT")
+            stack.pop_all()
+
+    def _undo(self) -> None:
+        self._names.forget()
+        if self._db.in_transaction:  # some errors roll back by themselves
+            self._db.execute("ROLLBACK")
 
     def _write(self, change: Change) -> None:
         rows: Counter[tuple[str, str]] = Counter()
@@ -182,8 +189,7 @@ class Memory:
 
     def discard(self, file: str, tallies: Tallies) -> None:
         """Count what a file of `refused/` held, and note that it is to go; only then it may be taken away."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             self._db.executemany(
                 "INSERT INTO refused(reason, discarded, discarded_bytes) VALUES (?,?,?) ON CONFLICT DO UPDATE"
                 " SET discarded = discarded + excluded.discarded,"
@@ -191,11 +197,6 @@ class Memory:
                 [(reason, *tally) for reason, tally in tallies.items()],
             )
             self._db.execute("INSERT OR IGNORE INTO gone VALUES (?)", (file,))
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
 
     def gone(self) -> list[str]:
         """Files that were counted as discarded, and may still lie there."""

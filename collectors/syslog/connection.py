@@ -14,6 +14,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final, NamedTuple, TypeVar
 
 from collectors.sink import Sink
@@ -184,7 +185,8 @@ class TcpConnection:
         """Put the rows of messages that took `size` bytes; where a bug prevents it, those bytes are lost and counted."""
         shared, sender = self._shared, self.sender
         origins = Origins(time.time_ns(), shared.transport, sender.identity, sender.peer[0], sender.peer[1])
-        try:
+        with ExitStack() as stack:
+            stack.callback(shared.sink.count, "failed-bytes", size)
             paid = 0
             if shared.rates.is_on:
                 frames, paid = self._within_rate(frames)
@@ -192,9 +194,7 @@ class TcpConnection:
             if shared.rates.is_on and len(rows) > paid:  # octet counts that were hidden among lines
                 rows = self._drop_over(rows, paid + shared.rates.take(sender.host, len(rows) - paid))
             shared.lanes.put(rows)
-        except BaseException:
-            shared.sink.count("failed-bytes", size)
-            raise
+            stack.pop_all()
 
     def _within_rate(self, frames: Frames) -> tuple[Frames, int]:
         """Give the messages that the sender's rate allows, the first ones, and for how many it has paid.

@@ -14,6 +14,7 @@ import contextlib
 import re
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import compress
 from typing import Final, NamedTuple
 
@@ -152,16 +153,16 @@ class UdpService:
 
     def _put(self, data: list[bytes], senders: "_Senders") -> None:
         """Put the rows of a chunk; where a bug prevents it, its datagrams are lost and counted."""
-        try:
-            if not self._limits.is_open:
-                passing = self._limits.choose(senders.hosts())
-                if passing is not None:
-                    data, senders = list(compress(data, passing)), senders.only(passing)
-            if data:
-                self._take(data, senders.origins(self._opened.transport))
-        except BaseException:
-            self._sink.count("failed", len(data))
-            raise
+        if not self._limits.is_open:
+            passing = self._limits.choose(senders.hosts())
+            if passing is not None:
+                data, senders = list(compress(data, passing)), senders.only(passing)
+        if not data:
+            return
+        with ExitStack() as stack:
+            stack.callback(self._sink.count, "failed", len(data))
+            self._take(data, senders.origins(self._opened.transport))
+            stack.pop_all()
 
     def _take(self, data: list[bytes], origins: Origins) -> None:
         block = b"\n".join(data)
