@@ -189,11 +189,8 @@ class Store:
             draft.count(stream, what, rows, size=size, origin=origin)
         draft.go_on_after(old)
         draft.marks[mark] = value
-        for lane, row in enumerate(old.lanes):
-            draft.lane(lane).next = max(row.next, draft.lane(lane).next)
         with self._transaction(draft):
             self._add_epochs(old.epochs)
-            draft.spans.update(old.spans)
 
     def salvage(self, found: Sequence[Held], *, mark: tuple[str, str], value: bytes) -> None:
         """Take salvaged batches in under their names, with a mark of how far; a key that is taken stays as it is."""
