@@ -20,6 +20,8 @@ from agent.buffer.schema import (
 
 BUSY_SECONDS: Final = 0.5  # waited for another program's lock; it is a state, and tried again with every reopening
 
+_SCHEMA: Final = {text for text in map(str.strip, TABLES.split(";")) if text.startswith("CREATE")}
+
 Step = Callable[[str], None]
 
 
@@ -40,7 +42,7 @@ def connect(path: Path, *, step: Step = no_step) -> sqlite3.Connection:
     db = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
     )
-    with closed_on_failure(db):
+    with closed_on_failure(db), schema_read():
         step("pragmas")
         db.execute(f"PRAGMA {LOCKING}").fetchall()
         is_new = not one(db, "SELECT count(*) FROM sqlite_schema")
@@ -71,7 +73,7 @@ def connect_read_only(path: Path, *, step: Step = no_step) -> sqlite3.Connection
     """
     step("open")
     db = together(path) if has_wal(path) else alone(path)
-    with closed_on_failure(db):
+    with closed_on_failure(db), schema_read():
         for pragma in READ_ONLY_PRAGMAS:
             db.execute(f"PRAGMA {pragma}").fetchall()
         _check_ours(db, path)
@@ -89,8 +91,12 @@ def _check_ours(db: sqlite3.Connection, path: Path) -> None:
     version, application = one(db, "PRAGMA user_version"), one(db, "PRAGMA application_id")
     if version > FORMAT and application == APPLICATION_ID:
         raise WrongFile(f"{path} has format {version}, this edgepost knows up to {FORMAT}")
-    if (application, version) != (APPLICATION_ID, FORMAT):
+    has_our_tables = {row[0] for row in db.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")} == _SCHEMA
+    is_ours = (application, version) == (APPLICATION_ID, FORMAT)
+    if not is_ours and not has_our_tables:
         raise WrongFile(f"{path} is the database of another program")
+    if not is_ours or not has_our_tables:
+        raise Nonsense(f"{path} is ours in one half of its head, and not in the other")
 
 
 class Closable(Protocol):
@@ -110,3 +116,20 @@ def closed_on_failure(opened: Closable) -> Iterator[None]:
     finally:
         if not is_open:
             opened.close()
+
+
+@contextmanager
+def schema_read() -> Iterator[None]:
+    """Take an error of SQL for damage: ours are right, so the schema that they met is not.
+
+    Raises:
+        Nonsense: in place of SQLITE_ERROR, which would be a bug anywhere else.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR:
+            raise Nonsense(str(error)) from error
+        raise
+    except UnicodeError as error:  # the words of SQLite's error are words of the file
+        raise Nonsense(str(error)) from error

@@ -53,7 +53,7 @@ def connect(path: Path) -> sqlite3.Connection:
 def read_tables_of(path: Path) -> Tables:
     """Read what can be read of the small tables: every row that makes sense, up to where reading ends."""
     tables = Tables(lanes=[])
-    with suppress(sqlite3.Error), closing(connect(path)) as db:
+    with suppress(sqlite3.Error, UnicodeError), closing(connect(path)) as db:
         tables = read_with(db, sound_rows)
     if len(tables.lanes) != len(LANES):
         start = _FAR * (1 + len(list(path.parent.glob(f"*{SALVAGED}"))) + len(waiting(path.parent)))

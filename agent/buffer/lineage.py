@@ -68,13 +68,18 @@ def belongs(path: Path) -> bool:
 
 def _belongs(path: Path) -> bool:
     said = b""
-    with suppress(sqlite3.Error), closing(alone(path)) as db:  # half a checkpoint makes no sense alone: no proof
+    with (
+        suppress(sqlite3.Error, UnicodeError),
+        closing(alone(path)) as db,
+    ):  # half a checkpoint makes no sense alone: no proof
         said = _name_in(db)
     try:
         with closing(together(path)) as db:
             name = _name_in(db)
     except sqlite3.Error as error:
         return getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED
+    except UnicodeError:
+        return False
     return not said or not name or said == name or said[:_BYTES] == name[_BYTES:]
 
 

@@ -27,7 +27,7 @@ from agent.buffer.pages import pages_of, rows_on
 from agent.buffer.ranges import Ranges
 from agent.buffer.rows import KEY_BITS, Held
 from agent.buffer.store import Store, is_whole
-from agent.buffer.tables import OWN
+from agent.buffer.tables import OWN, is_sound
 from wire.batch import Refused, decode_head
 
 GROUP_BYTES: Final = 1 << 20
@@ -94,15 +94,16 @@ class Salvage:
             self._read_pages(path, seen, taken=taken)
 
     def _read_pages(self, path: Path, seen: Seen, *, taken: int) -> None:
-        """What the tree does not lead to; not what its span says has ended, nor what lies on pages given back."""
+        """What the tree does not lead to; not what has ended by the spans. Pages said to be given back come last."""
         spans = self._ask(lambda: _spans_of(self._keeper, path))
         with pages_of(path) as pages:
             free = pages.free()
-            for index in (index for index in range(len(pages)) if index not in free):
+            for number, index in enumerate(sorted(range(len(pages)), key=lambda index: (index in free, index))):
                 found = [held for row in rows_on(pages, index) if (held := _held(row)) is not None]
-                new = [held for held in _unseen(found, seen) if not _has_ended(held, spans)]
-                if _END + index > taken:
-                    self._give(path, new, reached=_END + index)
+                held_still = [one for one in found if not _has_ended(one, spans, is_free=index in free)]
+                new = _unseen(held_still, seen)
+                if _END + number > taken:
+                    self._give(path, new, reached=_END + number)
 
     def _give(self, path: Path, held: list[Held], *, reached: int) -> None:
         if held:
@@ -136,10 +137,10 @@ def _unseen(found: list[Held], seen: Seen) -> list[Held]:
     return [held for held in found if seen.setdefault(held.name[:2], Ranges()).add(held.name.seq)]
 
 
-def _has_ended(held: Held, spans: Spans) -> bool:
-    """Whether a batch that lies on some page had ended when its span was written."""
+def _has_ended(held: Held, spans: Spans, *, is_free: bool) -> bool:
+    """Whether a batch that lies on some page had ended, as far as its span knows; on a free page in case of doubt."""
     span = spans.get(held.name[:2])
-    return span is not None and held.name.seq < span.first_held
+    return is_free if span is None else held.name.seq < span.first_held
 
 
 def _raise(bug: BaseException) -> None:
@@ -163,6 +164,9 @@ def read_over_holes(db: sqlite3.Connection, after: int, holes: list[int]) -> Ite
                 "SELECT id, committed_ns, digest, head, body FROM batch WHERE id > ? ORDER BY id", (after,)
             )
             for row in cursor:
+                if row[0] <= after:  # a tree in disorder may lead round in a circle
+                    holes.append(after)
+                    return
                 after = row[0]
                 held = _held(row)
                 if held is not None:
@@ -209,7 +213,8 @@ def _held(row: tuple[Any, ...]) -> Held | None:
         head = decode_head(head_bytes)
     except Refused:
         return None
-    held = Held(head.name, key, head.stream, head.rows, digest, head_bytes, body, committed_ns)
+    at = committed_ns if is_sound((committed_ns,), int) else 0
+    held = Held(head.name, key, head.stream, head.rows, digest, head_bytes, body, at)
     return held if head.lane == key >> KEY_BITS and is_whole(held) else None
 
 

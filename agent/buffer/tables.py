@@ -173,11 +173,19 @@ class Draft:
             self.marks[CLEAN] = b""
 
     def go_on_after(self, old: Tables) -> None:
-        """Take over the marks of another file that are not here, and count commits on from the later of the two."""
+        """Take over what another file says: its spans, the marks that are not here, and the later number of commits.
+
+        Where batches were named here already, those of the other file get keys above them.
+        """
         known = {*self._tables.marks, *self.marks, CLEAN, WAL}
         self.marks.update({key: value for key, value in old.marks.items() if key not in known})
-        number = max(old.commits, self._tables.commits) + 1
-        self.marks[COMMIT] = _COMMIT.pack(number, self._now_ns)
+        self.marks[COMMIT] = _COMMIT.pack(max(old.commits, self._tables.commits) + 1, self._now_ns)
+        moved = [row.next - 1 if self._tables.commits else 0 for row in self._tables.lanes]
+        for lane, row in enumerate(old.lanes):
+            self.lane(lane).next = max(row.next + moved[lane], self.lane(lane).next)
+        for (epoch, lane), span in old.spans.items():
+            if (epoch, lane) not in self._tables.spans:
+                self.spans[epoch, lane] = SpanRow(span.base + moved[lane], span.first_held, span.last)
 
     def lane(self, lane: int) -> LaneRow:
         """A lane's row, to be changed."""

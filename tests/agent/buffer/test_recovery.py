@@ -5,15 +5,18 @@ Most of these were once wrong.
 
 import subprocess
 import sys
+import time
+from contextlib import closing
 
 import pytest
-from parts.buffers import assert_account_closes, keeper, numbers, put, readable, salvage, sealed, sums
-from parts.disks import CANTOPEN, FULL, IO, SYNC_FAILED, WRITE_FAILED, Broken, probe_that_says
+from parts.buffers import assert_account_closes, details, keeper, numbers, put, readable, salvage, sealed, sums
+from parts.disks import CANTOPEN, CORRUPT, FULL, IO, SYNC_FAILED, WRITE_FAILED, Broken, probe_that_says, sqlite_error
 
-from agent.buffer import faults, read
+from agent.buffer import damage, faults, read
 from agent.buffer import read as read_module
 from agent.buffer.keeper import Keeper
 from agent.buffer.rows import Changes, Held
+from agent.buffer.salvage import _take, read_over_holes
 
 
 @pytest.fixture
@@ -243,4 +246,80 @@ def test_a_kill_while_a_file_is_set_aside_leaves_it_whole_and_carried_once(tmp_p
     salvage(two)
     assert sorted(numbers(readable(two))) == [0, 1, 10, 11, 20, 21]
     assert sums(two.store.tables.account)["log"] == {"received": 6}
+    assert_account_closes(two.store)
+
+
+def give_up(one: Keeper) -> None:
+    """Let the open file turn out to be damaged."""
+    one.fail(sqlite_error(CORRUPT))
+    one.tick()
+    assert one.fault is None
+
+
+@pytest.mark.parametrize("step_seconds", [0, -365 * 86400], ids=["in order", "a year back"])
+def test_a_file_damaged_while_another_one_waits_is_carried_with_it_and_each_once(tmp_path, monkeypatch, step_seconds):
+    """Whatever the clock makes of their names."""
+    one = keeper(tmp_path)
+    (held,) = put(one, 0, marks={("log", "at"): b"1"})
+    put(one, 10)
+    give_up(one)
+    now = time.gmtime
+    monkeypatch.setattr(time, "gmtime", lambda *_: now(time.time() + step_seconds))
+    put(one, 20, marks={("log", "at"): b"2"}, done={held.key: "confirmed"})
+    give_up(one)
+    put(one, 30)
+    one.close()
+    two = keeper(tmp_path)
+    assert len(damage.waiting(tmp_path)) == 2
+    assert two.store.tables.marks["log", "at"] == b"2"
+    salvage(two)
+    assert sorted(numbers(readable(two))) == [
+        0,
+        1,
+        10,
+        11,
+        20,
+        21,
+        30,
+        31,
+    ]  # 0 had ended in a file that did not hold it
+    two.commit(Changes(done={one.key: "confirmed" for one in readable(two)}))
+    assert_account_closes(two.store)
+
+
+def test_a_file_that_somebody_puts_beside_the_store_adds_to_its_account(tmp_path):
+    """As one does who has saved a disk: `mv` to a name ending in `.damaged`, and start."""
+    one = keeper(tmp_path / "a")
+    put(one, 0, marks={("log", "at"): b"1"})
+    one.close()
+    two = keeper(tmp_path / "b")
+    put(two, 10, marks={("log", "at"): b"2"})
+    two.close()
+    (tmp_path / "a" / "buffer.db").rename(tmp_path / "b" / "buffer-saved.damaged")
+    three = keeper(tmp_path / "b")
+    salvage(three)
+    assert three.store.tables.marks["log", "at"] == b"2"
+    assert sums(three.store.tables.account)["log"] == {"received": 4}
+    assert_account_closes(three.store)
+
+
+def test_a_salvage_that_was_interrupted_still_knows_what_was_there(tmp_path):
+    """What is missing is declared by its seqs, though the agent that began is gone."""
+    one = keeper(tmp_path)
+    for first in range(0, 300, 10):
+        put(one, first)
+    one.store._db.execute("UPDATE batch SET digest = zeroblob(16) WHERE seq BETWEEN 11 AND 13")
+    give_up(one)
+    (aside,) = damage.waiting(tmp_path)
+    with closing(damage.connect(aside)) as db:
+        group = [held for held in read_over_holes(db, 0, []) if held.name.seq < 20]
+    assert _take(one, aside, group, reached=group[-1].key)
+    one.commit(Changes(done={group[0].key: "confirmed"}))
+    one.close()
+    two = keeper(tmp_path)
+    salvage(two)
+    two.commit(Changes())
+    (lost,) = details(readable(two, 0), "dropped")
+    assert (lost["first_seq"], lost["last_seq"], lost["rows"], lost["reason"]) == (11, 13, 6, "corrupt")
+    assert sums(two.store.tables.account)["log"] == {"received": 60, "confirmed": 2, "dropped": 6}
     assert_account_closes(two.store)
