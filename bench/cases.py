@@ -5,11 +5,12 @@ first line to the last one delivered. One generator serves a case; its cost and 
 beside.
 """
 
+import os
 import time
 from typing import Any
 
 from contest import Contestant
-from measure import Cost, cost, pss_bytes
+from measure import Cost, busy_seconds, cost, pss_bytes
 from places import socket_facts, wait_for
 from processes import Part
 from watch_part import lateness
@@ -29,6 +30,7 @@ class Stretch:
         self._before = cost(contestant.pid)
         self._beside = {name: cost(pid) for name, pid in contestant.far_end.beside.items()}
         self._wire = contestant.far_end.wire()
+        self._busy, self._own = busy_seconds(), time.process_time()
         self.most_pss = self._before.pss_bytes
 
     def look(self) -> None:
@@ -40,10 +42,9 @@ class Stretch:
         used: Cost = cost(self._contestant.pid).since(self._before)
         far_end = self._contestant.far_end
         wire_bytes, wire_rows = (now - then for now, then in zip(far_end.wire(), self._wire, strict=True))
-        beside = {
-            f"{name} us": 1e6 * cost(pid).since(self._beside[name]).cpu_seconds / events
-            for name, pid in far_end.beside.items()
-        }
+        behind = {name: cost(pid).since(self._beside[name]).cpu_seconds for name, pid in far_end.beside.items()}
+        ours = used.cpu_seconds + sum(behind.values()) + generated["cpu_seconds"] + time.process_time() - self._own
+        others = max(0.0, busy_seconds() - self._busy - ours)
         return {
             "cpu us": 1e6 * used.cpu_seconds / events,
             "pss MB": max(self.most_pss, used.pss_bytes) / 1e6,
@@ -51,7 +52,8 @@ class Stretch:
             "wire B": wire_bytes / max(1, wire_rows),
             "dirtied B": used.write_bytes / events,
             "generator us": 1e6 * generated["cpu_seconds"] / events,
-            **beside,
+            **{f"{name} us": 1e6 * seconds / events for name, seconds in behind.items()},
+            "others %": 100 * others / used.at / (os.cpu_count() or 1),
         }
 
 

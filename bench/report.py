@@ -4,7 +4,7 @@
     python bench/report.py --check    say which differs from what it would be; exit code 1 if one does
 
 In docs/performance.md everything between `<!-- recorded: NAME -->` and `<!-- end -->` is made here, from the last run
-that was whole (all cases), or else the last one; the rest is prose.
+in results.jsonl; a case that it did not measure is not there, and the rest is prose.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def _part(run: Run | None, name: str) -> str:
 def files() -> dict[Path, str]:
     """Give what each file should hold."""
     runs = load()
-    last = next((run for run in reversed(runs) if run["is_whole"]), runs[-1] if runs else None)
+    last = runs[-1] if runs else None
     page = PAGE.read_text(encoding="utf-8")
     wanted = {
         RESULTS: "# Recorded runs\n\nMade by bench/report.py from results.jsonl; docs/performance.md says what each number means.\n\n"
