@@ -5,7 +5,6 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from collectors.syslog.bind import NETWORK
 from collectors.syslog.listener import Listener
 
 SEVERITIES: Final = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
@@ -59,7 +58,8 @@ class Syslog(
     urgent_rows_per_second: Annotated[int, msgspec.Meta(ge=0)] = 100
 
     def __post_init__(self) -> None:
-        binds = [each.bind for each in self.listeners if each.address.port or each.address.scheme not in NETWORK]
+        # Port 0 is any free port, and a unit may hand over several sockets under one name: these may stand twice.
+        binds = [each.bind for each in self.listeners if each.address.port or each.address.is_unix]
         twice = next((bind for bind in binds if binds.count(bind) > 1), None)
         if twice:
             raise ValueError(f"listeners bind {twice} twice; keep one of them")
